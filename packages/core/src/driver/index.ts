@@ -1,0 +1,27 @@
+export { Alarm } from './alarm.ts';
+export { type Clock, systemClock } from './clock.ts';
+export type {
+  Admin,
+  Binding,
+  Capabilities,
+  Delivery,
+  Depth,
+  Driver,
+  Headers,
+  Lane,
+  Limit,
+  OutgoingMessage,
+  Page,
+  Queue,
+  Settlement,
+  SubscribeOptions,
+  Subscription,
+  Target,
+  Topic,
+  Topology,
+} from './driver.ts';
+export { BatchError, WaybillError } from './errors.ts';
+export type { BatchFailure, WaybillErrorCode } from './errors.ts';
+export { Inbox } from './inbox.ts';
+export { checkName, deadName, physicalName } from './names.ts';
+export { Prefix } from './prefix.ts';

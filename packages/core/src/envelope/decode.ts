@@ -1,0 +1,135 @@
+import { isUtf8 } from 'node:buffer';
+import { WaybillError } from '../driver/errors.ts';
+import type { Headers } from '../driver/driver.ts';
+import type { Message, Metadata } from './envelope.ts';
+
+/** What {@link decode} reads: a delivery, or anything with the same three members. */
+export interface Encoded {
+  readonly contentType: string;
+  readonly body: Uint8Array;
+  readonly headers: Headers;
+}
+
+type Attributes = Record<string, unknown>;
+
+/** All spellings that the CloudEvents bindings allow for attributes in headers. */
+const PREFIX = /^(?:ce[-_]|cloudevents[_:])(.+)$/;
+const STRUCTURED = /^application\/cloudevents(?:\+json)?\s*(?:;|$)/i;
+const JSON_TYPE = /^(?:application|text)\/(?:[^;]*\+)?json\s*(?:;|$)/i;
+const TEXT_TYPE = /^text\//i;
+/** Attributes that `metadata` has a member for. */
+export const RESERVED_ATTRIBUTES: ReadonlySet<string> = new Set([
+  'specversion', 'id', 'source', 'type', 'time', 'datacontenttype', 'dataschema', 'dataversion', 'correlationid',
+  'causationid', 'partitionkey', 'sequence', 'traceparent', 'tracestate', 'data', 'data_base64',
+]);
+
+/** Reads a CloudEvent of either mode, whoever wrote it. Data is not validated. Throws INVALID_MESSAGE when it is none. */
+export function decode(encoded: Encoded): Message {
+  return STRUCTURED.test(encoded.contentType) ? decodeStructured(encoded.body) : decodeBinary(encoded);
+}
+
+function decodeStructured(body: Uint8Array): Message {
+  const event = parse(body);
+  if (typeof event !== 'object' || event === null || Array.isArray(event)) throw invalid('its JSON is not an object');
+  const attributes = event as Attributes;
+  const metadata = metadataOf(attributes);
+  return { type: attributes['type'] as string, data: structuredData(attributes), metadata };
+}
+
+function structuredData(event: Attributes): unknown {
+  const base64 = event['data_base64'];
+  if (base64 === undefined) return event['data'];
+  if (typeof base64 !== 'string') throw invalid('its data_base64 is not a string');
+  return new Uint8Array(Buffer.from(base64, 'base64'));
+}
+
+function decodeBinary({ contentType, body, headers }: Encoded): Message {
+  const attributes: Attributes = {};
+  for (const name in headers) {
+    const attribute = PREFIX.exec(name.toLowerCase())?.[1];
+    if (attribute !== undefined) attributes[attribute] = headers[name];
+  }
+  const metadata = metadataOf(attributes);
+  return { type: attributes['type'] as string, data: binaryData(contentType, body), metadata };
+}
+
+function binaryData(contentType: string, body: Uint8Array): unknown {
+  if (contentType === '' || JSON_TYPE.test(contentType)) return body.length === 0 ? undefined : parse(body);
+  if (TEXT_TYPE.test(contentType)) return text(body);
+  return body;
+}
+
+function metadataOf(event: Attributes): Metadata {
+  const specversion = event['specversion'];
+  if (specversion === undefined) throw invalid('it has no CloudEvents attributes');
+  if (specversion !== '1.0') throw invalid(`its specversion is ${JSON.stringify(specversion)}, not "1.0"`);
+  const id = required(event, 'id');
+  required(event, 'type');
+  return {
+    id,
+    source: required(event, 'source'),
+    time: optional(event, 'time') ?? '',
+    version: versionOf(event),
+    correlationId: optional(event, 'correlationid') ?? id,
+    ...optionalMetadata(event),
+  };
+}
+
+function optionalMetadata(event: Attributes): Partial<Metadata> {
+  const metadata: Record<string, unknown> = {};
+  const take = (name: string, attribute: string): void => {
+    const value = optional(event, attribute);
+    if (value !== undefined) metadata[name] = value;
+  };
+  take('causationId', 'causationid');
+  take('key', 'partitionkey');
+  take('sequence', 'sequence');
+  take('traceparent', 'traceparent');
+  take('tracestate', 'tracestate');
+  let extensions: Record<string, unknown> | undefined;
+  for (const name in event) {
+    if (RESERVED_ATTRIBUTES.has(name)) continue;
+    extensions ??= {};
+    extensions[name] = event[name];
+  }
+  if (extensions !== undefined) metadata['extensions'] = extensions;
+  return metadata;
+}
+
+/** `dataversion` as we write it, else a number at the end of `dataschema`, else 1. */
+function versionOf(event: Attributes): number {
+  const version = event['dataversion'];
+  if (version !== undefined) return Number(version);
+  const schema = event['dataschema'];
+  const last = typeof schema === 'string' ? /[/:](\d+)$/.exec(schema)?.[1] : undefined;
+  return last === undefined ? 1 : Number(last);
+}
+
+function required(event: Attributes, name: string): string {
+  const value = event[name];
+  if (typeof value === 'string' && value !== '') return value;
+  throw invalid(`its attribute "${name}" is missing or no text`);
+}
+
+function optional(event: Attributes, name: string): string | undefined {
+  const value = event[name];
+  return value === undefined || value === null ? undefined : String(value);
+}
+
+function parse(body: Uint8Array): unknown {
+  try {
+    return JSON.parse(text(body));
+  } catch (cause) {
+    if (WaybillError.is(cause)) throw cause;
+    throw new WaybillError('INVALID_MESSAGE', `The message cannot be decoded: ${(cause as Error).message}`, { cause });
+  }
+}
+
+function text(body: Uint8Array): string {
+  if (!isUtf8(body)) throw invalid('its text is not UTF-8');
+  return Buffer.from(body.buffer, body.byteOffset, body.byteLength).toString();
+}
+
+function invalid(problem: string): WaybillError {
+  return new WaybillError('INVALID_MESSAGE', `The message cannot be decoded: ${problem}.`);
+}

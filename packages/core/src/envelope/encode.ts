@@ -1,0 +1,64 @@
+import type { Message, Metadata } from './envelope.ts';
+
+/** The wire form of a message. */
+export interface Encoded {
+  readonly contentType: string;
+  readonly body: Uint8Array;
+  readonly headers: Record<string, string>;
+}
+
+export const STRUCTURED = 'application/cloudevents+json';
+const JSON_TYPE = 'application/json';
+const BYTES_TYPE = 'application/octet-stream';
+const EMPTY = new Uint8Array(0);
+
+/** CloudEvents 1.0, structured mode: one JSON document; bytes travel as `data_base64`. */
+export function encodeStructured(message: Message): Encoded {
+  const event = attributes(message);
+  const { data } = message;
+  if (data instanceof Uint8Array) event['data_base64'] = base64(data);
+  else if (data !== undefined) event['data'] = data;
+  return { contentType: STRUCTURED, body: Buffer.from(JSON.stringify(event)), headers: {} };
+}
+
+/** CloudEvents 1.0, binary mode: the body is the bare data, attributes are headers `ce-…`. */
+export function encodeBinary(message: Message): Encoded {
+  const { datacontenttype, ...rest } = attributes(message);
+  const headers: Record<string, string> = {};
+  for (const [name, value] of Object.entries(rest)) headers[`ce-${name}`] = String(value);
+  return { contentType: String(datacontenttype), body: bytesOf(message.data), headers };
+}
+
+function attributes({ type, data, metadata }: Message): Record<string, unknown> {
+  const event: Record<string, unknown> = {
+    specversion: '1.0',
+    id: metadata.id,
+    source: metadata.source,
+    type,
+    time: metadata.time,
+    datacontenttype: data instanceof Uint8Array ? BYTES_TYPE : JSON_TYPE,
+    dataschema: `urn:waybill:${type}:${metadata.version}`,
+    dataversion: metadata.version,
+    correlationid: metadata.correlationId,
+  };
+  addOptional(event, metadata);
+  return event;
+}
+
+function addOptional(event: Record<string, unknown>, metadata: Metadata): void {
+  if (metadata.causationId !== undefined) event['causationid'] = metadata.causationId;
+  if (metadata.key !== undefined) event['partitionkey'] = metadata.key;
+  if (metadata.sequence !== undefined) event['sequence'] = metadata.sequence;
+  if (metadata.traceparent !== undefined) event['traceparent'] = metadata.traceparent;
+  if (metadata.tracestate !== undefined) event['tracestate'] = metadata.tracestate;
+  if (metadata.extensions !== undefined) Object.assign(event, metadata.extensions);
+}
+
+function bytesOf(data: unknown): Uint8Array {
+  if (data instanceof Uint8Array) return data;
+  return data === undefined ? EMPTY : Buffer.from(JSON.stringify(data));
+}
+
+function base64(data: Uint8Array): string {
+  return Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString('base64');
+}

@@ -1,0 +1,42 @@
+import type { Contract } from '../contract/contract.ts';
+import type { Awaitable } from '../contract/validate.ts';
+import type { OutgoingMessage } from '../driver/driver.ts';
+import { uuidv5 } from '../envelope/ids.ts';
+import type { Metadata } from '../envelope/envelope.ts';
+import type { Preparer, SendOptions } from '../runtime/prepare.ts';
+
+/**
+ * What a handler sends and publishes: collected while it runs, dispatched after it returned and before its delivery is
+ * settled. A failed attempt emits nothing; a repeated one makes the same ids, so that receivers can tell them.
+ */
+export class CollectedSends {
+  readonly #preparer: Preparer;
+  readonly #queue: string;
+  readonly #incoming: Metadata;
+  #prepared: Awaitable<OutgoingMessage>[] = [];
+  #ordinal = 0;
+
+  constructor(preparer: Preparer, queue: string, incoming: Metadata) {
+    this.#preparer = preparer;
+    this.#queue = queue;
+    this.#incoming = incoming;
+  }
+
+  get empty(): boolean {
+    return this.#prepared.length === 0;
+  }
+
+  /** Encodes now, so that what the handler changes later does not matter. Throws for what could never be sent. */
+  add(contract: Contract, queue: string | undefined, data: unknown, options: SendOptions | undefined): void {
+    const id = options?.id ?? uuidv5(this.#queue, this.#incoming.id, String(this.#ordinal));
+    this.#ordinal += 1;
+    this.#prepared.push(this.#preparer.prepare(contract, queue, data, options, { id, metadata: this.#incoming }));
+  }
+
+  /** Takes everything out. Rejects where data does not fit an asynchronous schema. */
+  async take(): Promise<readonly OutgoingMessage[]> {
+    const prepared = this.#prepared;
+    this.#prepared = [];
+    return Promise.all(prepared);
+  }
+}

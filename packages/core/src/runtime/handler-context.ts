@@ -1,0 +1,119 @@
+import type { Contract, EventContract, InputOf, OutputOf } from '../contract/contract.ts';
+import type { CommandOf, QueueContract } from '../contract/define-queue.ts';
+import type { Delivery, OutgoingMessage } from '../driver/driver.ts';
+import type { Message, Metadata } from '../envelope/envelope.ts';
+import type { CollectedSends } from '../failure/collected-sends.ts';
+import type { HandleScope, Slot } from './middleware.ts';
+import type { PublishOptions, SendOptions } from './prepare.ts';
+import type { Task } from './task.ts';
+
+/** What a handler gets beside the data. */
+export interface HandlerContext {
+  readonly metadata: Metadata;
+  /** From 1; one more for each failed attempt. */
+  readonly attempt: number;
+  /** Whether this stored copy was handed out before: a crash repeats an attempt. */
+  readonly redelivered: boolean;
+  /** Aborts when the time is up, the lease is lost or the consumer must stop. */
+  readonly signal: AbortSignal;
+  /** The broker's own delivery: ties the handler to one broker. */
+  readonly delivery: Delivery;
+  /** Publishes an event once this attempt succeeded. Throws INVALID_MESSAGE for data that does not fit. */
+  publish<E extends EventContract>(event: E, data: InputOf<E>, options?: PublishOptions): void;
+  /** Sends a command once this attempt succeeded. Throws INVALID_MESSAGE for data that does not fit. */
+  send<Q extends QueueContract, C extends CommandOf<Q>>(queue: Q, command: C, data: InputOf<C>, options?: SendOptions): void;
+  /** What a middleware put there: a transaction, a tenant. */
+  get<T>(slot: Slot<T>): T | undefined;
+}
+
+/** A handler for every contract of a queue, by type. Returning accepts; throwing is a failed attempt. */
+export type Handlers<C extends Contract> = {
+  readonly [Type in C['type']]: (
+    data: OutputOf<Extract<C, { readonly type: Type }>>,
+    context: HandlerContext,
+  ) => void | Promise<void>;
+};
+
+export type AnyHandler = (data: unknown, context: HandlerContext) => unknown;
+/** Throws INVALID_ARGUMENT for what this bus cannot publish (no queue) or send. */
+export type CheckSend = (contract: Contract, queue: QueueContract | undefined) => void;
+
+/** One attempt, for its handler and for middlewares. */
+export class Attempt implements HandlerContext, HandleScope {
+  readonly #task: Task;
+  readonly #message: Message;
+  readonly #collect: () => CollectedSends;
+  readonly #checkSend: CheckSend;
+  readonly queue: string;
+  /** From 1. A task that is held for its next attempt counts on; this one does not change. */
+  readonly attempt: number;
+  #outgoing: CollectedSends | undefined;
+  #slots: Map<unknown, unknown> | undefined;
+
+  constructor(task: Task, message: Message, queue: string, collect: () => CollectedSends, checkSend: CheckSend) {
+    this.#task = task;
+    this.#message = message;
+    this.queue = queue;
+    this.#collect = collect;
+    this.#checkSend = checkSend;
+    this.attempt = task.bookkeeping.attempt;
+  }
+
+  get message(): Message {
+    return this.#message;
+  }
+
+  get metadata(): Metadata {
+    return this.#message.metadata;
+  }
+
+  get redelivered(): boolean {
+    return this.#task.delivery.deliveries > 1;
+  }
+
+  get signal(): AbortSignal {
+    return this.#task.signal;
+  }
+
+  get delivery(): Delivery {
+    return this.#task.delivery;
+  }
+
+  // Handlers take these out of their context, so they carry it with them.
+  get publish(): HandlerContext['publish'] {
+    return (event, data, options) => {
+      this.#checkSend(event, undefined);
+      this.#collected().add(event, undefined, data, options);
+    };
+  }
+
+  get send(): HandlerContext['send'] {
+    return (queue, command, data, options) => {
+      this.#checkSend(command, queue);
+      this.#collected().add(command, queue.name, data, options);
+    };
+  }
+
+  get get(): HandlerContext['get'] {
+    return <T>(slot: Slot<T>) => this.#slots?.get(slot) as T | undefined;
+  }
+
+  set<T>(slot: Slot<T>, value: T): void {
+    this.#slots ??= new Map();
+    this.#slots.set(slot, value);
+  }
+
+  /** What was collected; undefined when nothing was. */
+  get outgoing(): CollectedSends | undefined {
+    return this.#outgoing?.empty === false ? this.#outgoing : undefined;
+  }
+
+  async takeOutgoing(): Promise<readonly OutgoingMessage[]> {
+    return (await this.#outgoing?.take()) ?? [];
+  }
+
+  #collected(): CollectedSends {
+    this.#outgoing ??= this.#collect();
+    return this.#outgoing;
+  }
+}

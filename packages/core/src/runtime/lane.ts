@@ -1,0 +1,152 @@
+import type { Clock } from '../driver/clock.ts';
+import type { Limit } from '../driver/driver.ts';
+import type { Entry } from './entry.ts';
+import type { Send } from './middleware.ts';
+
+export interface LaneOptions {
+  readonly send: Send;
+  readonly limit: Limit;
+  readonly clock: Clock;
+  /** Called before a batch is built. */
+  readonly beforeSend: () => void;
+}
+
+export interface LaneOwner {
+  finished(lane: Lane, batch: readonly Entry[], startedAt: number, error: unknown): void;
+  dropped(entry: Entry): void;
+}
+
+/** One stream of batches to the driver, with one call open at a time. What gathers meanwhile is the next batch. */
+export class Lane {
+  readonly #options: LaneOptions;
+  readonly #owner: LaneOwner;
+  #queue: Entry[] = [];
+  #head = 0;
+  /** By key: a message that failed, and what came after it. */
+  readonly #held = new Map<string, Entry[]>();
+  #guarded: Entry[] = [];
+  #call: { readonly controller: AbortController; readonly startedAt: number } | undefined;
+  #lastCallAt = Number.NEGATIVE_INFINITY;
+  #scheduled = false;
+
+  constructor(options: LaneOptions, owner: LaneOwner) {
+    this.#options = options;
+    this.#owner = owner;
+  }
+
+  add(entry: Entry): void {
+    this.#queue.push(entry);
+    this.#schedule();
+  }
+
+  /** Keeps a failed entry back with its key. False when an earlier one of its key is kept back already. */
+  hold(entry: Entry): boolean {
+    if (entry.orderKey === undefined) return true;
+    const held = this.#held.get(entry.orderKey);
+    if (held === undefined) this.#held.set(entry.orderKey, [entry]);
+    else held.push(entry);
+    return held === undefined;
+  }
+
+  /** Tries a failed entry again, before everything that came after it. */
+  resume(entry: Entry): void {
+    let entries: readonly Entry[] = [entry];
+    if (entry.orderKey !== undefined) {
+      entries = this.#held.get(entry.orderKey) ?? [];
+      this.#held.delete(entry.orderKey);
+    }
+    this.#queue = [...entries, ...this.#queue.slice(this.#head)];
+    this.#head = 0;
+    this.#schedule();
+  }
+
+  /** Asks the guards again that said `wait`. */
+  poke(): void {
+    if (this.#guarded.length === 0) return;
+    this.#queue = [...this.#guarded, ...this.#queue.slice(this.#head)];
+    this.#head = 0;
+    this.#guarded = [];
+    this.#schedule();
+  }
+
+  /** Aborts a call that has been open for longer than `ms`. */
+  abortAfter(ms: number): void {
+    if (this.#call !== undefined && this.#call.startedAt + ms <= this.#options.clock.now()) this.#call.controller.abort();
+  }
+
+  /** Everything in it, taken out; an open call is aborted. */
+  close(): readonly Entry[] {
+    const rest = [...this.#queue.slice(this.#head), ...this.#guarded, ...[...this.#held.values()].flat()];
+    this.#queue = [];
+    this.#head = 0;
+    this.#guarded = [];
+    this.#held.clear();
+    this.#call?.controller.abort();
+    return rest;
+  }
+
+  // One turn later: everything that this turn publishes goes out together.
+  #schedule(): void {
+    if (this.#scheduled || this.#call !== undefined) return;
+    this.#scheduled = true;
+    const { clock, limit } = this.#options;
+    const wait = limit.everyMs === 0 ? 0 : this.#lastCallAt + limit.everyMs - clock.now();
+    const run = (): void => {
+      this.#scheduled = false;
+      this.#send();
+    };
+    if (wait > 0) clock.after(wait, run);
+    else setImmediate(run);
+  }
+
+  #send(): void {
+    if (this.#call !== undefined || this.#head >= this.#queue.length) return;
+    this.#options.beforeSend();
+    const batch = this.#gather();
+    if (batch.length === 0) return;
+    const startedAt = this.#options.clock.now();
+    const controller = new AbortController();
+    this.#call = { controller, startedAt };
+    this.#lastCallAt = startedAt;
+    const end = (error: unknown): void => {
+      this.#call = undefined;
+      for (const entry of batch) entry.open = false;
+      this.#owner.finished(this, batch, startedAt, error);
+      if (this.#head < this.#queue.length) this.#schedule();
+    };
+    this.#options.send(batch.map((entry) => entry.message), controller.signal).then(() => end(undefined), end);
+  }
+
+  #gather(): readonly Entry[] {
+    const { count, bytes } = this.#options.limit;
+    const batch: Entry[] = [];
+    let size = 0;
+    while (this.#head < this.#queue.length && batch.length < count) {
+      const entry = this.#queue[this.#head] as Entry;
+      if (batch.length > 0 && size + entry.bytes > bytes) break;
+      this.#head += 1;
+      if (!this.#mayGo(entry)) continue;
+      entry.open = true;
+      size += entry.bytes;
+      batch.push(entry);
+    }
+    if (this.#head === this.#queue.length || this.#head > 4096) {
+      this.#queue = this.#queue.slice(this.#head);
+      this.#head = 0;
+    }
+    return batch;
+  }
+
+  #mayGo(entry: Entry): boolean {
+    if (entry.settled) return false;
+    const held = entry.orderKey === undefined ? undefined : this.#held.get(entry.orderKey);
+    if (held !== undefined) {
+      held.push(entry);
+      return false;
+    }
+    const verdict = entry.keep?.guard() ?? 'go';
+    if (verdict === 'wait') this.#guarded.push(entry);
+    else if (verdict === 'drop') this.#owner.dropped(entry);
+    return verdict === 'go';
+  }
+}

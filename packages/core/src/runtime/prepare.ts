@@ -1,0 +1,177 @@
+import type { Contract } from '../contract/contract.ts';
+import { type Awaitable, chain, validate } from '../contract/validate.ts';
+import type { Clock } from '../driver/clock.ts';
+import type { Capabilities, OutgoingMessage, Target } from '../driver/driver.ts';
+import { WaybillError } from '../driver/errors.ts';
+import { physicalName } from '../driver/names.ts';
+import { RESERVED_ATTRIBUTES } from '../envelope/decode.ts';
+import { type Encoded, encodeBinary, encodeStructured } from '../envelope/encode.ts';
+import type { Message, Metadata } from '../envelope/envelope.ts';
+import { uuidv7 } from '../envelope/ids.ts';
+import { BOOKKEEPING_HEADER, writeBookkeeping } from '../failure/bookkeeping.ts';
+import { sizeOf } from './entry.ts';
+import type { Codec } from './middleware.ts';
+
+export interface PublishOptions {
+  /** 1 to 96 printable ASCII characters without spaces. @default a UUIDv7 */
+  readonly id?: string;
+  /** @default that of the message being handled, else the id */
+  readonly correlationId?: string;
+  /** @default the id of the message being handled */
+  readonly causationId?: string;
+  readonly sequence?: string;
+  /** W3C trace context of the publisher; the handler's span links to it. */
+  readonly traceparent?: string;
+  readonly tracestate?: string;
+  /** Further CloudEvents attributes: names of a-z and 0-9. */
+  readonly extensions?: Readonly<Record<string, string | number | boolean>>;
+}
+
+export interface SendOptions extends PublishOptions {
+  /** Not handled before that many ms have passed. @default 0 */
+  readonly delayMs?: number;
+}
+
+/** What a message made in a handler carries on from the message being handled. */
+export interface Origin {
+  readonly id: string;
+  readonly metadata: Metadata | undefined;
+}
+
+export interface PrepareOptions {
+  readonly source: string;
+  readonly prefix: string;
+  readonly clock: Clock;
+  readonly capabilities: Capabilities;
+  readonly codec: Codec | undefined;
+}
+
+/** Kept free in every message, so that a dead letter with its bookkeeping always fits. */
+const BOOKKEEPING_ROOM = 8 * 1024;
+const ID = /^[\x21-\x7e]{1,96}$/;
+const EXTENSION = /^[a-z0-9]{1,40}$/;
+const LONGEST_KEY = 128;
+
+/** Turns contracts and data into wire form. */
+export class Preparer {
+  readonly #options: PrepareOptions;
+  readonly #encode: (message: Message) => Encoded;
+  #timeMs = 0;
+  #time = '';
+
+  constructor(options: PrepareOptions) {
+    this.#options = options;
+    this.#encode = options.capabilities.envelope === 'binary' ? encodeBinary : encodeStructured;
+  }
+
+  /** Throws, or rejects with, INVALID_MESSAGE, INVALID_ARGUMENT or TOO_LARGE. Undefined `queue`: the event's topic. */
+  prepare(
+    contract: Contract,
+    queue: string | undefined,
+    data: unknown,
+    options: SendOptions = {},
+    origin?: Origin,
+  ): Awaitable<OutgoingMessage> {
+    checkOptions(options);
+    return chain(validate(contract, contract.version, data), (validated) => {
+      const key = contract.keyed ? keyOf(contract, validated) : undefined;
+      const metadata = this.#metadata(contract, options, key, origin);
+      const encoded = this.#encode({ type: contract.type, data, metadata });
+      const { codec } = this.#options;
+      if (codec === undefined) return this.#outgoing(contract, queue, metadata, encoded, options.delayMs);
+      return chain(codec.encode(encoded.body, encoded.headers), (body) =>
+        this.#outgoing(contract, queue, metadata, { ...encoded, body }, options.delayMs),
+      );
+    });
+  }
+
+  #metadata(contract: Contract, options: SendOptions, key: string | undefined, origin: Origin | undefined): Metadata {
+    const id = options.id ?? origin?.id ?? uuidv7(this.#options.clock.now());
+    const { sequence, traceparent, tracestate, extensions } = options;
+    const causationId = options.causationId ?? origin?.metadata?.id;
+    return {
+      id,
+      source: this.#options.source,
+      time: this.#now(),
+      version: contract.version,
+      correlationId: options.correlationId ?? origin?.metadata?.correlationId ?? id,
+      ...(causationId === undefined ? undefined : { causationId }),
+      ...(key === undefined ? undefined : { key }),
+      ...(sequence === undefined ? undefined : { sequence }),
+      ...(traceparent === undefined ? undefined : { traceparent }),
+      ...(tracestate === undefined ? undefined : { tracestate }),
+      ...(extensions === undefined ? undefined : { extensions }),
+    };
+  }
+
+  #outgoing(
+    contract: Contract,
+    queue: string | undefined,
+    metadata: Metadata,
+    encoded: Encoded,
+    delayMs: number | undefined,
+  ): OutgoingMessage {
+    const message: OutgoingMessage = {
+      target: this.#target(contract, queue),
+      id: metadata.id,
+      type: contract.type,
+      contentType: encoded.contentType,
+      body: encoded.body,
+      headers: encoded.headers,
+      ...(metadata.key === undefined ? undefined : { key: metadata.key }),
+      ...(delayMs === undefined || delayMs === 0 || queue === undefined ? undefined : this.#delay(queue, encoded, delayMs)),
+    };
+    const most = this.#options.capabilities.maxMessageBytes - BOOKKEEPING_ROOM;
+    const size = sizeOf(message);
+    if (size <= most) return message;
+    throw new WaybillError('TOO_LARGE', `"${contract.type}" has ${size} bytes on the wire; this broker takes ${most}. Store the data elsewhere and send a reference.`);
+  }
+
+  #target(contract: Contract, queue: string | undefined): Target {
+    const { prefix } = this.#options;
+    if (queue !== undefined) return { queue: physicalName(prefix, queue), lane: 'work' };
+    return { topic: physicalName(prefix, 'topic' in contract ? String(contract.topic) : '') };
+  }
+
+  // A delay that the broker takes in one hop needs no time in the message, and so sees no difference between clocks.
+  #delay(queue: string, encoded: Encoded, delayMs: number): Partial<OutgoingMessage> {
+    const { clock, capabilities } = this.#options;
+    const now = clock.now();
+    if (delayMs <= capabilities.maxDelayMs) return { notBefore: now + delayMs };
+    const bookkeeping = writeBookkeeping({ attempt: 1, queue, notBefore: now + delayMs });
+    return {
+      notBefore: now + capabilities.maxDelayMs,
+      headers: { ...encoded.headers, [BOOKKEEPING_HEADER]: bookkeeping },
+    };
+  }
+
+  #now(): string {
+    const now = this.#options.clock.now();
+    if (now !== this.#timeMs) {
+      this.#timeMs = now;
+      this.#time = new Date(now).toISOString();
+    }
+    return this.#time;
+  }
+}
+
+function keyOf(contract: Contract, data: unknown): string {
+  const key: unknown = contract.keyOf?.(data);
+  if (typeof key === 'string' && key !== '' && key.length <= LONGEST_KEY) return key;
+  throw new WaybillError('INVALID_MESSAGE', `The key of "${contract.type}" must be text of 1 to ${LONGEST_KEY} characters.`);
+}
+
+function checkOptions(options: SendOptions): void {
+  if (options.id !== undefined && !ID.test(options.id)) {
+    throw new WaybillError('INVALID_ARGUMENT', `The id "${options.id}" is not 1 to 96 printable ASCII characters without spaces.`);
+  }
+  const { delayMs, extensions } = options;
+  if (delayMs !== undefined && !(Number.isFinite(delayMs) && delayMs >= 0)) {
+    throw new WaybillError('INVALID_ARGUMENT', `delayMs is ${delayMs}: give a number of ms from 0.`);
+  }
+  if (extensions === undefined) return;
+  for (const name of Object.keys(extensions)) {
+    if (EXTENSION.test(name) && !RESERVED_ATTRIBUTES.has(name)) continue;
+    throw new WaybillError('INVALID_ARGUMENT', `The extension "${name}" is no name of a-z and 0-9, or is one of Waybill's own.`);
+  }
+}

@@ -1,0 +1,262 @@
+import type { Bus, BusHealth, CloseOptions, Consumer, SignalOption } from '../bus.ts';
+import type { Contract, EventContract, InputOf } from '../contract/contract.ts';
+import type { CommandOf, QueueContract } from '../contract/define-queue.ts';
+import { type Awaitable, isPromise } from '../contract/validate.ts';
+import type { Admin, Depth, Driver, Lane, OutgoingMessage, Topology } from '../driver/driver.ts';
+import { BatchError, type BatchFailure, WaybillError } from '../driver/errors.ts';
+import { FreezeWatch } from '../failure/clocks.ts';
+import { type CloseTimes, closeTimes, settledBy } from '../failure/close.ts';
+import { type BusOptions, type BusSettings, busSettings } from './bus-options.ts';
+import { type ConsumeOptions, consumeSettings } from './consume-options.ts';
+import { QueueConsumer } from './consumer.ts';
+import { type DeadLetter, listLetters } from './dead-letters.ts';
+import type { AnyHandler, Handlers } from './handler-context.ts';
+import { composeCodec, composeHandle, type Send, withDispatch } from './middleware.ts';
+import { guarded, type Observe } from './observe.ts';
+import { Preparer, type PublishOptions, type SendOptions } from './prepare.ts';
+import { Provisioner } from './provisioner.ts';
+import { Publisher } from './publisher.ts';
+import { type RedriveOptions, type RedriveResult, redrive } from './redrive.ts';
+import { Registry } from './registry.ts';
+
+const LEASE_TICK_MS = 500;
+
+/** Wires the parts of a bus together; {@link Bus} says what each member does. */
+export class Runtime implements Bus {
+  readonly #settings: BusSettings;
+  readonly #driver: Driver;
+  readonly #observe: Observe | undefined;
+  readonly #registry: Registry;
+  readonly #provisioner: Provisioner;
+  readonly #preparer: Preparer;
+  readonly #publisher: Publisher;
+  readonly #freeze: FreezeWatch;
+  readonly #consumers = new Set<QueueConsumer>();
+  readonly #middleware: ReturnType<typeof composeHandle>;
+  readonly #codec: ReturnType<typeof composeCodec>;
+  #cancelTick: () => void;
+  #closing: Promise<void> | undefined;
+
+  constructor(options: BusOptions) {
+    const settings = busSettings(options);
+    const { driver, clock, prefix, source, middleware } = settings;
+    this.#settings = settings;
+    this.#driver = driver;
+    this.#observe = guarded(settings.observe);
+    this.#registry = new Registry(settings.uses, prefix, driver);
+    this.#provisioner = new Provisioner(driver, this.#registry.topology, settings.provision);
+    this.#middleware = composeHandle(middleware);
+    this.#codec = composeCodec(middleware);
+    this.#preparer = new Preparer({ source, prefix, clock, capabilities: driver.capabilities, codec: this.#codec });
+    this.#freeze = new FreezeWatch(() => this.#keepAlive(), (frozenMs) => this.#frozen(frozenMs));
+    this.#publisher = new Publisher({
+      send: this.#sender(),
+      limit: driver.limits.send,
+      clock,
+      timeoutMs: settings.sendTimeoutMs,
+      maxPendingBytes: settings.maxPendingBytes,
+      reconnect: settings.reconnect,
+      random: settings.random,
+      observe: this.#observe,
+      beforeSend: () => this.#freeze.check(),
+    });
+    this.#cancelTick = this.#tick();
+  }
+
+  publish<E extends EventContract>(event: E, data: InputOf<E>, options?: PublishOptions & SignalOption): Promise<void> {
+    return this.#send(() => {
+      this.#registry.checkEvent(event);
+      return this.#preparer.prepare(event, undefined, data, options);
+    }, options?.signal);
+  }
+
+  send<Q extends QueueContract, C extends CommandOf<Q>>(queue: Q, command: C, data: InputOf<C>, options?: SendOptions & SignalOption): Promise<void> {
+    return this.#send(() => {
+      this.#registry.checkCommand(queue, command);
+      return this.#preparer.prepare(command, queue.name, data, options);
+    }, options?.signal);
+  }
+
+  async prepare<E extends EventContract>(event: E, data: InputOf<E>, options?: PublishOptions): Promise<OutgoingMessage> {
+    this.#registry.checkEvent(event);
+    return this.#preparer.prepare(event, undefined, data, options);
+  }
+
+  async prepareSend<Q extends QueueContract, C extends CommandOf<Q>>(queue: Q, command: C, data: InputOf<C>, options?: SendOptions): Promise<OutgoingMessage> {
+    this.#registry.checkCommand(queue, command);
+    return this.#preparer.prepare(command, queue.name, data, options);
+  }
+
+  async dispatch(batch: readonly OutgoingMessage[], options?: SignalOption): Promise<void> {
+    const results = await Promise.allSettled(batch.map((message) => this.#publisher.publish(message, options?.signal)));
+    const failures = results.flatMap((result, index): BatchFailure[] => {
+      if (result.status === 'fulfilled') return [];
+      const reason: unknown = result.reason;
+      const error = WaybillError.is(reason) ? reason : new WaybillError('TIMEOUT', 'The dispatch was aborted: it may be stored or not.', { cause: reason });
+      return [{ index, error }];
+    });
+    if (failures.length > 0) throw new BatchError(failures, batch.length);
+  }
+
+  async consume<C extends Contract>(definition: QueueContract<C>, handlers: Handlers<C>, options: ConsumeOptions = {}): Promise<Consumer> {
+    this.#checkOpen();
+    const queue = this.#registry.queue(definition);
+    const settings = consumeSettings(definition, options, this.#driver.capabilities);
+    const contracts = new Map<string, Contract>(definition.handles.map((contract) => [contract.type, contract]));
+    const { clock, random, reconnect } = this.#settings;
+    const consumer = new QueueConsumer({
+      name: definition.name,
+      handlers: checkHandlers(definition, handlers),
+      driver: this.#driver,
+      publisher: this.#publisher,
+      preparer: this.#preparer,
+      checkSend: (contract, to) => (to === undefined ? this.#registry.checkEvent(contract) : this.#registry.checkCommand(to, contract)),
+      middleware: this.#middleware,
+      codec: this.#codec,
+      observe: this.#observe,
+      beforeSettle: () => this.#freeze.check(),
+      provision: (signal, again) => this.#provision(signal, again),
+      queue, contracts, settings, clock, random, reconnect,
+    });
+    this.#consumers.add(consumer);
+    this.#keepAlive();
+    try {
+      await consumer.start(options.signal);
+    } catch (error) {
+      this.#consumers.delete(consumer);
+      throw error;
+    }
+    const close = async ({ deadlineMs }: CloseOptions = {}): Promise<void> => {
+      await consumer.close(closeTimes(clock, deadlineMs));
+      this.#consumers.delete(consumer);
+    };
+    return { health: () => consumer.health(), close, [Symbol.asyncDispose]: () => close() };
+  }
+
+  deadLetters(queue: QueueContract): AsyncIterable<DeadLetter> {
+    return listLetters(this.#driver, this.#registry.queue(queue), queue.name, this.#settings.clock);
+  }
+
+  async redrive(definition: QueueContract, options: RedriveOptions = {}): Promise<RedriveResult> {
+    this.#checkOpen();
+    const queue = this.#registry.queue(definition);
+    const store = (messages: readonly OutgoingMessage[]): Promise<void> => this.dispatch(messages);
+    const result = await redrive({ driver: this.#driver, queue, name: definition.name, clock: this.#settings.clock, store }, options);
+    this.#observe?.({ name: 'redriven', queue: definition.name, count: result.redriven });
+    return result;
+  }
+
+  async purge(queue: QueueContract, lane: Lane): Promise<void> {
+    await this.#admin('purge').purge(this.#registry.queue(queue), lane);
+  }
+
+  async depth(queue: QueueContract): Promise<Depth> {
+    return this.#admin('depth').depth(this.#registry.queue(queue));
+  }
+
+  health(): BusHealth {
+    const consumers = [...this.#consumers].map((consumer) => consumer.health());
+    const error = this.#publisher.failing;
+    const down = error?.retryable === true || consumers.some(({ status }) => status === 'down' || status === 'starting');
+    const degraded = error !== undefined || consumers.some(({ status }) => status === 'degraded');
+    return {
+      status: down ? 'down' : degraded ? 'degraded' : 'up',
+      driver: this.#driver.name,
+      consumers,
+      publisher: { pending: this.#publisher.pending, ...(error === undefined ? {} : { error }) },
+    };
+  }
+
+  topology(): Topology {
+    return this.#registry.topology;
+  }
+
+  async provision(mode: 'create' | 'verify' = this.#settings.provision, options: SignalOption = {}): Promise<readonly string[]> {
+    const provisioner = new Provisioner(this.#driver, this.#registry.topology, mode);
+    return provisioner.ensure(options.signal ?? new AbortController().signal);
+  }
+
+  close({ deadlineMs }: CloseOptions = {}): Promise<void> {
+    this.#closing ??= this.#close(closeTimes(this.#settings.clock, deadlineMs));
+    return this.#closing;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #close(times: CloseTimes): Promise<void> {
+    const { clock } = this.#settings;
+    this.#freeze.keepAlive(true);
+    await Promise.all([...this.#consumers].map((consumer) => consumer.close(times)));
+    await settledBy(clock, times.deadlineMs - 250, this.#publisher.flushed());
+    this.#publisher.close();
+    await settledBy(clock, times.deadlineMs, this.#driver.close(times.deadlineMs));
+    this.#cancelTick();
+    this.#freeze.stop();
+  }
+
+  #send(prepare: () => Awaitable<OutgoingMessage>, signal: AbortSignal | undefined): Promise<void> {
+    try {
+      this.#checkOpen();
+      const message = prepare();
+      if (!isPromise(message)) return this.#publisher.publish(message, signal);
+      return Promise.resolve(message).then((prepared) => this.#publisher.publish(prepared, signal));
+    } catch (error) {
+      return Promise.reject(error as Error);
+    }
+  }
+
+  #sender(): Send {
+    const send: Send = (batch, signal) => this.#driver.send(batch, signal);
+    const dispatched = withDispatch(this.#settings.middleware, send);
+    return (batch, signal) => {
+      if (this.#provisioner.done) return dispatched(batch, signal);
+      return this.#provisioner.ensure(signal).then(() => dispatched(batch, signal));
+    };
+  }
+
+  async #provision(signal: AbortSignal, again: boolean): Promise<void> {
+    if (again) this.#provisioner.again();
+    await this.#provisioner.ensure(signal);
+  }
+
+  #admin(what: string): Admin {
+    this.#checkOpen();
+    const { admin } = this.#driver;
+    if (admin !== undefined) return admin;
+    throw new WaybillError('UNSUPPORTED', `${what} needs management rights, which this ${this.#driver.name} driver was not given.`);
+  }
+
+  #checkOpen(): void {
+    if (this.#closing !== undefined) throw new WaybillError('CLOSED', 'The bus is closed.');
+  }
+
+  #tick(): () => void {
+    return this.#settings.clock.after(LEASE_TICK_MS, () => {
+      this.#publisher.tick();
+      for (const consumer of this.#consumers) consumer.tick();
+      this.#cancelTick = this.#tick();
+    });
+  }
+
+  /** A process with a consumer, or with something to store, does not end by itself. */
+  #keepAlive(): void {
+    this.#freeze.keepAlive(this.#consumers.size > 0 || this.#publisher.pending > 0);
+  }
+
+  #frozen(frozenMs: number): void {
+    this.#observe?.({ name: 'frozen', frozenMs });
+    for (const consumer of this.#consumers) consumer.doubtAll();
+  }
+}
+
+function checkHandlers<C extends Contract>(queue: QueueContract<C>, handlers: Handlers<C>): Readonly<Record<string, AnyHandler>> {
+  const given = handlers as unknown as Readonly<Record<string, AnyHandler>>;
+  const wanted = queue.handles.map(({ type }) => type);
+  const missing = wanted.filter((type) => typeof given[type] !== 'function');
+  const unknown = Object.keys(given).filter((type) => !wanted.includes(type as C['type']));
+  if (missing.length === 0 && unknown.length === 0) return given;
+  const problems = [...missing.map((type) => `"${type}" has no handler`), ...unknown.map((type) => `"${type}" is not handled by it`)];
+  throw new WaybillError('INVALID_ARGUMENT', `Handlers of queue "${queue.name}": ${problems.join(', ')}.`);
+}

@@ -1,0 +1,109 @@
+import { Alarm } from '../driver/alarm.ts';
+import type { Clock } from '../driver/clock.ts';
+import { Fifo } from './fifo.ts';
+import type { Task } from './task.ts';
+
+/**
+ * Decides which task runs next: one chain per key, `concurrency` slots over all of them. The head of a chain holds its
+ * successors back until it is done, also while it waits for its next attempt; a wait takes no slot.
+ */
+export class Scheduler {
+  readonly #start: (task: Task) => void;
+  readonly #concurrency: number;
+  readonly #ready = new Fifo<Task>();
+  readonly #chains = new Map<string, Fifo<Task>>();
+  readonly #held: Alarm<Task>;
+  #running = 0;
+  #stopped = false;
+  #pumping = false;
+
+  constructor(clock: Clock, concurrency: number, start: (task: Task) => void) {
+    this.#start = start;
+    this.#concurrency = concurrency;
+    this.#held = new Alarm((tasks) => this.#resume(tasks), clock);
+  }
+
+  /** Slots taken. */
+  get running(): number {
+    return this.#running;
+  }
+
+  /** Tasks that could run now if there were a slot. */
+  get ready(): number {
+    return this.#ready.size;
+  }
+
+  add(task: Task): void {
+    if (task.chainKey !== undefined) {
+      const chain = this.#chains.get(task.chainKey);
+      if (chain !== undefined) return chain.push(task);
+      const started = new Fifo<Task>();
+      started.push(task);
+      this.#chains.set(task.chainKey, started);
+    }
+    this.#ready.push(task);
+    this.#pump();
+  }
+
+  /** Starts it again at `dueAt`; its chain waits. */
+  hold(task: Task, dueAt: number): void {
+    this.#held.set(dueAt, task);
+  }
+
+  /** Its handler returned: the slot is free. */
+  freeSlot(): void {
+    this.#running -= 1;
+    this.#pump();
+  }
+
+  /** It is settled or lost, and not running: its successor is next. */
+  done(task: Task): void {
+    if (task.chainKey === undefined) return;
+    const chain = this.#chains.get(task.chainKey);
+    // A lost task in the middle of its chain is passed over when its turn comes.
+    if (chain === undefined || chain.peek() !== task) return;
+    do chain.shift();
+    while (chain.peek()?.lost === true);
+    const next = chain.peek();
+    if (next === undefined) this.#chains.delete(task.chainKey);
+    else {
+      this.#ready.push(next);
+      this.#pump();
+    }
+  }
+
+  /** Starts nothing more until {@link resume}; what waits for its next attempt waits no more. */
+  stop(): void {
+    this.#stopped = true;
+    this.#held.clear();
+  }
+
+  /** Forgets what was not started, and starts what is added from now on. */
+  resume(): void {
+    this.#ready.clear();
+    for (const [key, chain] of this.#chains) if (chain.peek()?.running !== true) this.#chains.delete(key);
+    this.#stopped = false;
+  }
+
+  #resume(tasks: readonly Task[]): void {
+    for (const task of tasks) this.#ready.push(task);
+    this.#pump();
+  }
+
+  // A handler that returns at once would otherwise start the next one from within.
+  #pump(): void {
+    if (this.#pumping) return;
+    this.#pumping = true;
+    while (!this.#stopped && this.#running < this.#concurrency) {
+      const task = this.#ready.shift();
+      if (task === undefined) break;
+      if (task.lost) {
+        this.done(task);
+        continue;
+      }
+      this.#running += 1;
+      this.#start(task);
+    }
+    this.#pumping = false;
+  }
+}

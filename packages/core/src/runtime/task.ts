@@ -1,0 +1,72 @@
+import type { Delivery } from '../driver/driver.ts';
+import type { WaybillError } from '../driver/errors.ts';
+import { uuidv5 } from '../envelope/ids.ts';
+import type { Message } from '../envelope/envelope.ts';
+import type { Bookkeeping, DeadReason } from '../failure/bookkeeping.ts';
+import type { CopySource } from '../failure/copies.ts';
+
+/** Why a delivery is never given to its handler. */
+export interface Poison {
+  readonly reason: DeadReason;
+  readonly error: WaybillError;
+}
+
+/** What a delivery turned out to be. */
+export type Decoded = { readonly message: Message; readonly poison?: Poison } | { readonly poison: Poison };
+
+/** One delivery, from its arrival until it is settled or lost. */
+export class Task implements CopySource {
+  readonly delivery: Delivery;
+  readonly message: Message | undefined;
+  readonly poison: Poison | undefined;
+  bookkeeping: Bookkeeping;
+  /** Messages with the same one are handled one after the other. */
+  readonly chainKey: string | undefined;
+  /** Epoch ms until which it is ours; Infinity where leases have no clock. */
+  leaseUntil: number;
+  readonly leaseMs: number;
+  /** The broker has it back: nothing of it is settled, copied or started any more. */
+  lost = false;
+  /** It may have been lost while this process was frozen: nothing is settled or copied before the broker said it is ours. */
+  unverified = false;
+  /** Its handler has not returned. */
+  running = false;
+  /** Its outcome is decided; what follows is copies and settlement. */
+  ending = false;
+  startedAt = 0;
+  controller: AbortController | undefined;
+
+  constructor(
+    delivery: Delivery,
+    decoded: Decoded,
+    place: { readonly bookkeeping: Bookkeeping; readonly chainKey: string | undefined; readonly now: number },
+  ) {
+    this.delivery = delivery;
+    this.message = 'message' in decoded ? decoded.message : undefined;
+    this.poison = decoded.poison;
+    this.bookkeeping = place.bookkeeping;
+    this.chainKey = place.chainKey;
+    this.leaseUntil = delivery.leaseUntil;
+    this.leaseMs = delivery.leaseUntil - place.now;
+  }
+
+  /** The envelope's id; for a message without one an id made of its place in the queue. */
+  get id(): string {
+    return this.message?.metadata.id ?? this.bookkeeping.id ?? uuidv5(this.bookkeeping.queue, this.delivery.position);
+  }
+
+  get type(): string {
+    return this.message?.type ?? 'unknown';
+  }
+
+  /** Aborts with `reason`; a handler that never asked for its signal has none to abort. */
+  abort(reason: Error): void {
+    this.controller ??= new AbortController();
+    if (!this.controller.signal.aborted) this.controller.abort(reason);
+  }
+
+  get signal(): AbortSignal {
+    this.controller ??= new AbortController();
+    return this.controller.signal;
+  }
+}
