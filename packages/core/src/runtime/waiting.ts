@@ -1,0 +1,37 @@
+import type { Clock } from '../driver/clock.ts';
+
+/** Wakes everyone who waits for the next change. */
+export class Signal {
+  #waiting: (() => void)[] = [];
+  #raised = 0;
+
+  /** Changes so far: take it before looking, and wait for what is newer. */
+  get raised(): number {
+    return this.#raised;
+  }
+
+  /** Resolves at the next change after the first `seen`. */
+  wait(seen: number = this.#raised): Promise<void> {
+    return seen < this.#raised ? Promise.resolve() : new Promise((resolve) => this.#waiting.push(resolve));
+  }
+
+  raise(): void {
+    this.#raised += 1;
+    if (this.#waiting.length === 0) return;
+    for (const resolve of this.#waiting.splice(0)) resolve();
+  }
+}
+
+/** Resolves after `ms`, or as soon as `signal` aborts. */
+export function pause(clock: Clock, ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const done = (): void => {
+      cancel();
+      signal.removeEventListener('abort', done);
+      resolve();
+    };
+    const cancel = clock.after(ms, done);
+    signal.addEventListener('abort', done, { once: true });
+    if (signal.aborted) done();
+  });
+}
