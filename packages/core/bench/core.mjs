@@ -6,7 +6,11 @@ import { createBus, defineEvent, defineQueue } from '@waybill/core';
 import { z } from 'zod';
 
 const { values } = parseArgs({
-  options: { json: { type: 'string' }, messages: { type: 'string', default: '40000' }, rounds: { type: 'string', default: '9' } },
+  options: {
+    json: { type: 'string' },
+    messages: { type: 'string', default: '40000' },
+    rounds: { type: 'string', default: '9' },
+  },
 });
 const MESSAGES = Number(values.messages);
 const ROUNDS = Number(values.rounds);
@@ -20,20 +24,34 @@ const order = {
   orderId: '0191c2b4-7a54-7cc1-9a63-8b6d4f3a2e10',
   customer: 'customer-4711',
   note: 'x'.repeat(370),
-  lines: Array.from({ length: 3 }, (_, index) => ({ sku: `sku-${index}-0123456789`, name: 'a product with a name', quantity: index, price: 9.5 })),
+  lines: Array.from({ length: 3 }, (_, index) => ({
+    sku: `sku-${index}-0123456789`,
+    name: 'a product with a name',
+    quantity: index,
+    price: 9.5,
+  })),
 };
 
 const LIMIT = { count: 500, bytes: 4_000_000, concurrency: 2, everyMs: 0 };
 const capabilities = {
-  ordering: 'key', filtersTypes: true, reject: 'annotated', envelope: 'structured', maxDelayMs: 1e9, delayErrorMs: 0,
-  maxHoldMs: 1e9, maxMessageBytes: 1 << 24, maxDeliveries: 100,
+  ordering: 'key',
+  filtersTypes: true,
+  reject: 'annotated',
+  envelope: 'structured',
+  maxDelayMs: 1e9,
+  delayErrorMs: 0,
+  maxHoldMs: 1e9,
+  maxMessageBytes: 1 << 24,
+  maxDeliveries: 100,
 };
 
 /** Stores nothing and hands out what it was given: everything that is measured is the core's. */
 function nothingDriver(supply) {
   const turn = () => new Promise((resolve) => setImmediate(resolve));
   return {
-    spec: 1, name: 'nothing', capabilities,
+    spec: 1,
+    name: 'nothing',
+    capabilities,
     limits: { send: LIMIT, receive: LIMIT, settle: LIMIT },
     send: turn,
     subscribe: async () => ({
@@ -60,7 +78,18 @@ const measure = async (work) => {
 };
 
 async function publishJson() {
-  const event = { specversion: '1.0', id: 'x'.repeat(36), source: '/bench', type: 'order.placed', time: new Date().toISOString(), datacontenttype: 'application/json', dataschema: 'urn:waybill:order.placed:1', dataversion: 1, correlationid: 'x'.repeat(36), data: order };
+  const event = {
+    specversion: '1.0',
+    id: 'x'.repeat(36),
+    source: '/bench',
+    type: 'order.placed',
+    time: new Date().toISOString(),
+    datacontenttype: 'application/json',
+    dataschema: 'urn:waybill:order.placed:1',
+    dataversion: 1,
+    correlationid: 'x'.repeat(36),
+    data: order,
+  };
   let bytes = 0;
   for (let index = 0; index < MESSAGES; index += 1) bytes += Buffer.from(JSON.stringify(event)).length;
   return bytes;
@@ -88,7 +117,10 @@ async function publishCore() {
   await bus.close();
 }
 
-const sample = await createBus({ source: '/bench', driver: nothingDriver(), uses: [OrderPlaced] }).prepare(OrderPlaced, order);
+const sample = await createBus({ source: '/bench', driver: nothingDriver(), uses: [OrderPlaced] }).prepare(
+  OrderPlaced,
+  order,
+);
 
 async function consumeJson() {
   let bytes = 0;
@@ -105,7 +137,15 @@ async function consumeCore(handler) {
     const deliveries = [];
     for (let index = 0; index < count; index += 1) {
       given += 1;
-      deliveries.push({ contentType: sample.contentType, body: sample.body, headers: {}, deliveries: 1, leaseUntil: Number.POSITIVE_INFINITY, position: String(given), raw: undefined });
+      deliveries.push({
+        contentType: sample.contentType,
+        body: sample.body,
+        headers: {},
+        deliveries: 1,
+        leaseUntil: Number.POSITIVE_INFINITY,
+        position: String(given),
+        raw: undefined,
+      });
     }
     return deliveries;
   };
@@ -138,12 +178,22 @@ const result = {
   rounds: ROUNDS,
   node: process.version,
   microseconds: {
-    publish: { json: median(rounds.publishJson), core: median(rounds.publishCore), added: added('publishCore', 'publishJson') },
-    consume: { json: median(rounds.consumeJson), core: median(rounds.consumeCore), added: added('consumeCore', 'consumeJson') },
+    publish: {
+      json: median(rounds.publishJson),
+      core: median(rounds.publishCore),
+      added: added('publishCore', 'publishJson'),
+    },
+    consume: {
+      json: median(rounds.consumeJson),
+      core: median(rounds.consumeCore),
+      added: added('consumeCore', 'consumeJson'),
+    },
   },
 };
 console.log(`CPU microseconds a message of ${result.bodyBytes} bytes, median of ${ROUNDS} rounds of ${MESSAGES}:`);
 for (const [side, { json, core, added: more }] of Object.entries(result.microseconds)) {
-  console.log(`  ${side.padEnd(8)} JSON alone ${json.toFixed(1).padStart(5)}   with Waybill ${core.toFixed(1).padStart(5)}   added ${more.toFixed(1).padStart(5)}`);
+  console.log(
+    `  ${side.padEnd(8)} JSON alone ${json.toFixed(1).padStart(5)}   with Waybill ${core.toFixed(1).padStart(5)}   added ${more.toFixed(1).padStart(5)}`,
+  );
 }
 if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify(result, undefined, 2)}\n`);

@@ -1,5 +1,4 @@
-import type { EventContract, InputOf } from './contract/contract.ts';
-import type { Contract } from './contract/contract.ts';
+import type { Contract, EventContract, InputOf } from './contract/contract.ts';
 import type { CommandOf, QueueContract } from './contract/define-queue.ts';
 import type { Depth, Lane, OutgoingMessage, Topology } from './driver/driver.ts';
 import type { WaybillError } from './driver/errors.ts';
@@ -65,15 +64,19 @@ export interface Bus extends AsyncDisposable {
    * Handles what is in a queue. Resolves once messages sent from now on would arrive. Rejects with UNSUPPORTED,
    * NOT_FOUND, CONFLICT or PERMISSION_DENIED; waits for a broker that is down until `options.signal` aborts.
    */
-  consume<C extends Contract>(queue: QueueContract<C>, handlers: Handlers<C>, options?: ConsumeOptions): Promise<Consumer>;
+  consume<C extends Contract>(
+    queue: QueueContract<C>,
+    handlers: Handlers<C>,
+    options?: ConsumeOptions,
+  ): Promise<Consumer>;
   /** Every dead letter of a queue, none taken. */
-  deadLetters(queue: QueueContract): AsyncIterable<DeadLetter>;
+  deadLetters(queue: QueueContract, options?: SignalOption): AsyncIterable<DeadLetter>;
   /** Moves dead letters back to their queue, attempts from 1. Ends by itself; a kill loses nothing. */
   redrive(queue: QueueContract, options?: RedriveOptions): Promise<RedriveResult>;
   /** Deletes all messages of one lane. Rejects with UNSUPPORTED where the driver has no management rights. */
-  purge(queue: QueueContract, lane: Lane): Promise<void>;
+  purge(queue: QueueContract, lane: Lane, options?: SignalOption): Promise<void>;
   /** What a queue holds. Rejects with UNSUPPORTED where the driver has no management rights. */
-  depth(queue: QueueContract): Promise<Depth>;
+  depth(queue: QueueContract, options?: SignalOption): Promise<Depth>;
   health(): BusHealth;
   /** What `uses` needs on the broker, by the broker's names. */
   topology(): Topology;

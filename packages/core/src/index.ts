@@ -1,5 +1,13 @@
 export { type Bus, type BusHealth, type CloseOptions, type Consumer, createBus, type SignalOption } from './bus.ts';
-export type { CommandContract, Contract, EventContract, InputOf, KeyedContract, OutputOf, VersionStep } from './contract/contract.ts';
+export type {
+  CommandContract,
+  Contract,
+  EventContract,
+  InputOf,
+  KeyedContract,
+  OutputOf,
+  VersionStep,
+} from './contract/contract.ts';
 export { type CommandDefinition, defineCommand, defineEvent, type EventDefinition } from './contract/define.ts';
 export { type CommandOf, defineQueue, type QueueContract } from './contract/define-queue.ts';
 export { type Awaitable, upcast } from './contract/validate.ts';

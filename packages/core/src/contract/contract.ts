@@ -22,15 +22,19 @@ export interface Contract<Type extends string = string, Schema extends StandardS
 }
 
 /** A fact that happened: published to a topic, every bound queue gets its own copy. */
-export interface EventContract<Type extends string = string, Schema extends StandardSchemaV1 = StandardSchemaV1>
-  extends Contract<Type, Schema> {
+export interface EventContract<
+  Type extends string = string,
+  Schema extends StandardSchemaV1 = StandardSchemaV1,
+> extends Contract<Type, Schema> {
   readonly kind: 'event';
   readonly topic: string;
 }
 
 /** Something to do: sent to the one queue that handles it. */
-export interface CommandContract<Type extends string = string, Schema extends StandardSchemaV1 = StandardSchemaV1>
-  extends Contract<Type, Schema> {
+export interface CommandContract<
+  Type extends string = string,
+  Schema extends StandardSchemaV1 = StandardSchemaV1,
+> extends Contract<Type, Schema> {
   readonly kind: 'command';
 }
 

@@ -9,7 +9,10 @@ type Upcast<Older extends StandardSchemaV1, Newer extends StandardSchemaV1> = (
 ) => StandardSchemaV1.InferInput<Newer>;
 
 /** An event that can still grow: a further version, a key. */
-export interface EventDefinition<Type extends string, Schema extends StandardSchemaV1> extends EventContract<Type, Schema> {
+export interface EventDefinition<Type extends string, Schema extends StandardSchemaV1> extends EventContract<
+  Type,
+  Schema
+> {
   readonly keyed: false;
   /** Adds the next version. `upcast` turns validated data of the version before into input of this one. */
   evolve<Newer extends StandardSchemaV1>(schema: Newer, upcast: Upcast<Schema, Newer>): EventDefinition<Type, Newer>;
@@ -18,8 +21,10 @@ export interface EventDefinition<Type extends string, Schema extends StandardSch
 }
 
 /** A command that can still grow: a further version, a key. */
-export interface CommandDefinition<Type extends string, Schema extends StandardSchemaV1>
-  extends CommandContract<Type, Schema> {
+export interface CommandDefinition<Type extends string, Schema extends StandardSchemaV1> extends CommandContract<
+  Type,
+  Schema
+> {
   readonly keyed: false;
   /** Adds the next version. `upcast` turns validated data of the version before into input of this one. */
   evolve<Newer extends StandardSchemaV1>(schema: Newer, upcast: Upcast<Schema, Newer>): CommandDefinition<Type, Newer>;
@@ -109,7 +114,10 @@ function checkType(type: string): void {
 // Some schema libraries make schemas that are functions.
 function checkSchema(type: string, schema: StandardSchemaV1): void {
   if (schema !== null && schema !== undefined && typeof schema['~standard']?.validate === 'function') return;
-  throw new WaybillError('INVALID_ARGUMENT', `The schema of "${type}" is not a Standard Schema (zod, valibot, arktype, …).`);
+  throw new WaybillError(
+    'INVALID_ARGUMENT',
+    `The schema of "${type}" is not a Standard Schema (zod, valibot, arktype, …).`,
+  );
 }
 
 function checkKeyOf<KeyFunction>(type: string, keyOf: KeyFunction): KeyFunction {

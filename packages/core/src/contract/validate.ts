@@ -9,6 +9,13 @@ export function isPromise<T>(value: Awaitable<T>): value is PromiseLike<T> {
   return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function';
 }
 
+/** All of them, once the last is there. */
+export async function allOf<T>(values: readonly Awaitable<T>[]): Promise<readonly T[]> {
+  const settled: T[] = [];
+  for (const value of values) settled.push(await value);
+  return settled;
+}
+
 /** Applies `next` to a value that may still be on its way. */
 export function chain<T, R>(value: Awaitable<T>, next: (value: T) => Awaitable<R>): Awaitable<R> {
   return isPromise(value) ? value.then(next) : next(value);
@@ -16,9 +23,9 @@ export function chain<T, R>(value: Awaitable<T>, next: (value: T) => Awaitable<R
 
 /** Validated data of one version. Throws, or rejects with, INVALID_MESSAGE that lists every issue. */
 export function validate(contract: Contract, version: number, data: unknown): Awaitable<unknown> {
-  const step = contract.versions[version - 1];
-  if (step === undefined) throw unknownVersion(contract, version);
-  const result = step.schema['~standard'].validate(data);
+  const known = contract.versions[version - 1];
+  if (known === undefined) throw unknownVersion(contract, version);
+  const result = known.schema['~standard'].validate(data);
   return result instanceof Promise
     ? result.then((settled) => unwrap(contract, version, settled))
     : unwrap(contract, version, result);
@@ -39,21 +46,30 @@ function step(contract: Contract, version: number, value: unknown): unknown {
   try {
     return contract.versions[version]?.upcast?.(value);
   } catch (cause) {
-    throw new WaybillError('INVALID_MESSAGE', `The upcast of "${contract.type}" from version ${version} threw.`, { cause });
+    throw new WaybillError('INVALID_MESSAGE', `The upcast of "${contract.type}" from version ${version} threw.`, {
+      cause,
+    });
   }
 }
 
 function unknownVersion(contract: Contract, version: number): WaybillError {
   const known = `this process knows versions 1 to ${contract.version}`;
-  return new WaybillError('UNKNOWN_VERSION', `"${contract.type}" has version ${version}, ${known}: deploy consumers first.`);
+  return new WaybillError(
+    'UNKNOWN_VERSION',
+    `"${contract.type}" has version ${version}, ${known}: deploy consumers first.`,
+  );
 }
 
 function unwrap(contract: Contract, version: number, result: StandardSchemaV1.Result<unknown>): unknown {
   if (result.issues === undefined) return result.value;
   const issues = result.issues.map((issue) => `${pathOf(issue)}${issue.message}`).join('; ');
-  throw new WaybillError('INVALID_MESSAGE', `"${contract.type}" version ${version} does not fit its schema: ${issues}`, {
-    cause: result.issues,
-  });
+  throw new WaybillError(
+    'INVALID_MESSAGE',
+    `"${contract.type}" version ${version} does not fit its schema: ${issues}`,
+    {
+      cause: result.issues,
+    },
+  );
 }
 
 function pathOf(issue: StandardSchemaV1.Issue): string {

@@ -71,7 +71,7 @@ export class Alarm<T> {
   }
 
   #siftUp(start: number): void {
-    for (let index = start; index > 0; ) {
+    for (let index = start; index > 0;) {
       const parent = (index - 1) >> 1;
       if (!this.#before(index, parent)) return;
       this.#swap(index, parent);
@@ -80,7 +80,7 @@ export class Alarm<T> {
   }
 
   #siftDown(start: number): void {
-    for (let index = start; ; ) {
+    for (let index = start; ;) {
       let smallest = index;
       for (const child of [2 * index + 1, 2 * index + 2]) {
         if (child < this.#heap.length && this.#before(child, smallest)) smallest = child;

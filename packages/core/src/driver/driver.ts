@@ -129,9 +129,9 @@ export interface Subscription {
    */
   extend(deliveries: readonly Delivery[]): Promise<readonly number[]>;
   /**
-   * Changes the native prefetch; what the adapter holds unasked goes back to the broker. Resolves once the broker hands
-   * out at most that many. The core calls it while it holds nothing, but for 0 (hand out nothing more), which leaves
-   * what it holds as it is.
+   * Changes the native prefetch; 0: hand out nothing more. What the adapter holds unasked goes back to the broker, what
+   * the core holds stays as it is; with ordering 'one-process' the core calls it while it holds nothing. Resolves once
+   * the broker hands out at most that many.
    */
   resize(maxInFlight: number): Promise<void>;
   /** Flushes settlements, gives the rest back, ends by `deadlineMs` (epoch) even when the broker is gone. */

@@ -1,7 +1,9 @@
 /** Pushed deliveries wait here for the next `receive`: a push broker becomes a pull one, in batches and without a timer. */
 export class Inbox<T> {
-  #items: T[] = [];
-  #waiter: { readonly max: number; readonly resolve: (items: readonly T[]) => void; readonly reject: (error: Error) => void } | undefined;
+  readonly #items: T[] = [];
+  #waiter:
+    | { readonly max: number; readonly resolve: (items: readonly T[]) => void; readonly reject: (error: Error) => void }
+    | undefined;
   #failure: Error | undefined;
   #scheduled = false;
 

@@ -32,7 +32,7 @@ export class Prefix<T> {
       this.#last = this.#slots[this.#start] as Slot<T>;
       this.#start += 1;
     }
-    if (this.#start > 1024 && this.#start * 2 > this.#slots.length) {
+    if (this.#start > 64 && this.#start * 2 > this.#slots.length) {
       this.#slots = this.#slots.slice(this.#start);
       this.#start = 0;
     }

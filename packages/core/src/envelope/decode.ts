@@ -19,8 +19,22 @@ const JSON_TYPE = /^(?:application|text)\/(?:[^;]*\+)?json\s*(?:;|$)/i;
 const TEXT_TYPE = /^text\//i;
 /** Attributes that `metadata` has a member for. */
 export const RESERVED_ATTRIBUTES: ReadonlySet<string> = new Set([
-  'specversion', 'id', 'source', 'type', 'time', 'datacontenttype', 'dataschema', 'dataversion', 'correlationid',
-  'causationid', 'partitionkey', 'sequence', 'traceparent', 'tracestate', 'data', 'data_base64',
+  'specversion',
+  'id',
+  'source',
+  'type',
+  'time',
+  'datacontenttype',
+  'dataschema',
+  'dataversion',
+  'correlationid',
+  'causationid',
+  'partitionkey',
+  'sequence',
+  'traceparent',
+  'tracestate',
+  'data',
+  'data_base64',
 ]);
 
 /** Reads a CloudEvent of either mode, whoever wrote it. Data is not validated. Throws INVALID_MESSAGE when it is none. */
@@ -98,11 +112,11 @@ function optionalMetadata(event: Attributes): Partial<Metadata> {
 
 /** `dataversion` as we write it, else a number at the end of `dataschema`, else 1. */
 function versionOf(event: Attributes): number {
-  const version = event['dataversion'];
-  if (version !== undefined) return Number(version);
   const schema = event['dataschema'];
   const last = typeof schema === 'string' ? /[/:](\d+)$/.exec(schema)?.[1] : undefined;
-  return last === undefined ? 1 : Number(last);
+  const version = Number(event['dataversion'] ?? last ?? 1);
+  if (Number.isInteger(version) && version >= 1) return version;
+  throw invalid(`its dataversion is ${JSON.stringify(event['dataversion'])}, not a number from 1`);
 }
 
 function required(event: Attributes, name: string): string {
@@ -113,7 +127,10 @@ function required(event: Attributes, name: string): string {
 
 function optional(event: Attributes, name: string): string | undefined {
   const value = event[name];
-  return value === undefined || value === null ? undefined : String(value);
+  if (value === undefined || value === null) return undefined;
+  if (typeof value === 'string') return value;
+  if (typeof value === 'number' || typeof value === 'boolean') return String(value);
+  throw invalid(`its attribute "${name}" is neither text nor a number`);
 }
 
 function parse(body: Uint8Array): unknown {

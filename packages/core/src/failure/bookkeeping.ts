@@ -63,17 +63,19 @@ export function readBookkeeping(header: string | undefined): Bookkeeping | undef
 
 /** What was thrown, cut to what the header has room for: 1 KiB, a stack of 2 KiB more. */
 export function failureText(thrown: unknown, withStack: boolean): FailureText {
-  const error = thrown instanceof Error ? thrown : new Error(typeof thrown === 'string' ? thrown : inspect(thrown));
-  const name = cut(error.name, LONGEST_NAME);
-  const text = { name, message: cut(error.message, LARGEST_ERROR - 2 * LONGEST_NAME) };
+  const error = thrown instanceof Error ? thrown : new Error(textOf(thrown));
+  // Anything may be thrown, also an Error whose members are not text.
+  const name = cut(textOf(error.name), LONGEST_NAME);
+  const text = { name, message: cut(textOf(error.message), LARGEST_ERROR - 2 * LONGEST_NAME) };
   return withStack && typeof error.stack === 'string' ? { ...text, stack: cut(error.stack, LARGEST_STACK) } : text;
 }
 
-function inspect(thrown: unknown): string {
+function textOf(value: unknown): string {
+  if (typeof value === 'string') return value;
   try {
-    return `thrown: ${JSON.stringify(thrown)}`;
+    return JSON.stringify(value) ?? typeof value;
   } catch {
-    return 'thrown: a value that has no text';
+    return 'a value that has no text';
   }
 }
 
@@ -81,13 +83,20 @@ function inspect(thrown: unknown): string {
 function cut(text: string, bytes: number): string {
   let spent = 0;
   for (let index = 0; index < text.length; index += 1) {
-    const code = text.charCodeAt(index);
-    spent += code > 126 || code < 32 ? 6 : code === 34 || code === 92 ? 2 : 1;
+    spent += headerBytes(text.charCodeAt(index));
     if (spent > bytes) return text.slice(0, index);
   }
   return text;
 }
 
 function ascii(json: string): string {
-  return json.replace(/[\u007f-\uffff]/g, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`);
+  return json.replaceAll(
+    /[\u007f-\uffff]/g,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
+}
+
+function headerBytes(code: number): number {
+  if (code > 126 || code < 32) return 6;
+  return code === 34 || code === 92 ? 2 : 1;
 }

@@ -1,9 +1,8 @@
-import type { Contract } from '../contract/contract.ts';
-import type { Awaitable } from '../contract/validate.ts';
+import { allOf, type Awaitable, isPromise } from '../contract/validate.ts';
 import type { OutgoingMessage } from '../driver/driver.ts';
 import { uuidv5 } from '../envelope/ids.ts';
 import type { Metadata } from '../envelope/envelope.ts';
-import type { Preparer, SendOptions } from '../runtime/prepare.ts';
+import type { Preparer, PrepareRequest } from '../runtime/prepare.ts';
 
 /**
  * What a handler sends and publishes: collected while it runs, dispatched after it returned and before its delivery is
@@ -27,16 +26,19 @@ export class CollectedSends {
   }
 
   /** Encodes now, so that what the handler changes later does not matter. Throws for what could never be sent. */
-  add(contract: Contract, queue: string | undefined, data: unknown, options: SendOptions | undefined): void {
-    const id = options?.id ?? uuidv5(this.#queue, this.#incoming.id, String(this.#ordinal));
+  add(request: Omit<PrepareRequest, 'origin'>): void {
+    const id = uuidv5(this.#queue, this.#incoming.id, String(this.#ordinal));
     this.#ordinal += 1;
-    this.#prepared.push(this.#preparer.prepare(contract, queue, data, options, { id, metadata: this.#incoming }));
+    const prepared = this.#preparer.prepare({ ...request, origin: { id, metadata: this.#incoming } });
+    // Looked at by `take`, which a handler that fails first never gets to.
+    if (isPromise(prepared)) prepared.then(undefined, () => undefined);
+    this.#prepared.push(prepared);
   }
 
   /** Takes everything out. Rejects where data does not fit an asynchronous schema. */
   async take(): Promise<readonly OutgoingMessage[]> {
     const prepared = this.#prepared;
     this.#prepared = [];
-    return Promise.all(prepared);
+    return allOf(prepared);
   }
 }

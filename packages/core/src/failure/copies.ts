@@ -1,4 +1,5 @@
 import type { Delivery, OutgoingMessage, Target } from '../driver/driver.ts';
+import { uuidv5 } from '../envelope/ids.ts';
 import { BOOKKEEPING_HEADER, type Bookkeeping, writeBookkeeping } from './bookkeeping.ts';
 
 /** Copies move the raw bytes: nothing is encoded again, and the envelope's id never changes. */
@@ -8,11 +9,16 @@ export interface CopySource {
   readonly delivery: Delivery;
 }
 
+/** An application's id: 1 to 96 printable ASCII characters without spaces. */
+export const PLAIN_ID: RegExp = /^[\x21-\x7e]{1,96}$/;
+
 /**
  * The id of a stored copy: `id#a2` (retry), `id#a2h1` (hop), `id#r1` (redrive), `id#r1d` (dead letter). A reused id
  * would be swallowed by a broker's duplicate detection, and the message lost.
  */
-export function copyId(id: string, bookkeeping: Bookkeeping, lane: 'work' | 'dead'): string {
+export function copyId(envelopeId: string, bookkeeping: Bookkeeping, lane: 'work' | 'dead'): string {
+  // Others than Waybill may have written ids that no broker takes.
+  const id = PLAIN_ID.test(envelopeId) ? envelopeId : uuidv5(envelopeId);
   const { attempt, redrives = 0, hops = 0 } = bookkeeping;
   const redrive = redrives > 0 ? `r${redrives}` : '';
   if (lane === 'dead') return `${id}#${redrive}d`;

@@ -30,6 +30,15 @@ export class CrashIsolation {
     return this.#isolated && this.#harmless >= CLEARED_AFTER;
   }
 
+  isHarmless(deliveries: number): boolean {
+    return deliveries < SUSPECT_FROM;
+  }
+
+  /** Enough is known already. */
+  clear(): void {
+    this.#harmless = CLEARED_AFTER;
+  }
+
   open(): void {
     this.#isolated = false;
   }

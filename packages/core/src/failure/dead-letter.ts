@@ -1,6 +1,5 @@
-import type { Capabilities } from '../driver/driver.ts';
 import { WaybillError } from '../driver/errors.ts';
-import type { OutgoingMessage } from '../driver/driver.ts';
+import type { Capabilities, OutgoingMessage } from '../driver/driver.ts';
 import type { Task } from '../runtime/task.ts';
 import { BOOKKEEPING_HEADER, type Bookkeeping, type DeadReason, failureText, writeBookkeeping } from './bookkeeping.ts';
 import { copyOf } from './copies.ts';
@@ -27,13 +26,21 @@ export function deadBookkeeping(task: Task, reason: DeadReason, thrown: unknown,
  * The ways to the dead lane, best first. A message that was published with Waybill always fits with everything. One that
  * was not loses the stack, then the error's text, then goes natively; where that cannot be, it goes bare.
  */
-export function deadLetterWays(task: Task, queue: string, bookkeeping: Bookkeeping, reject: Capabilities['reject']): readonly DeadLetterWay[] {
+export function deadLetterWays(
+  task: Task,
+  queue: string,
+  bookkeeping: Bookkeeping,
+  reject: Capabilities['reject'],
+): readonly DeadLetterWay[] {
   if (reject === 'annotated') {
     return [{ kind: 'reject', headers: { [BOOKKEEPING_HEADER]: writeBookkeeping(bookkeeping) } }];
   }
   const forms = shrinking(bookkeeping);
   const target = { queue, lane: 'dead' } as const;
-  const copies = forms.map((form): DeadLetterWay => ({ kind: 'copy', message: copyOf(task, target, form, { key: task.delivery.key }) }));
+  const copies = forms.map((form): DeadLetterWay => ({
+    kind: 'copy',
+    message: copyOf(task, target, form, { key: task.delivery.key }),
+  }));
   if (reject === 'bare') return [...copies, { kind: 'reject', headers: {} }];
   const bare = copyOf(task, target, bookkeeping, { key: task.delivery.key });
   return [...copies, { kind: 'copy', message: { ...bare, headers: task.delivery.headers } }];

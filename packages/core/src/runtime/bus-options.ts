@@ -38,12 +38,24 @@ export type BusSettings = Required<Omit<BusOptions, 'observe' | 'reconnect'>> & 
 const isFunction = (value: unknown): boolean => typeof value === 'function';
 const schema = z.strictObject({
   source: z.string().min(1).max(200),
-  driver: z.custom<Driver>((value) => (value as Driver | undefined)?.spec === 1, 'is no driver of this version of Waybill'),
+  driver: z.custom<Driver>(
+    (value) => (value as Driver | undefined)?.spec === 1,
+    'is no driver of this version of Waybill',
+  ),
   uses: z.array(z.custom<Used>((value) => typeof value === 'object' && value !== null)).min(1),
   prefix: z.string().default(''),
   provision: z.enum(['create', 'verify']).default('create'),
-  sendTimeoutMs: z.number().int().positive().max(2 ** 31 - 1).default(30_000),
-  maxPendingBytes: z.number().int().positive().default(64 * 1024 * 1024),
+  sendTimeoutMs: z
+    .number()
+    .int()
+    .positive()
+    .max(2 ** 31 - 1)
+    .default(30_000),
+  maxPendingBytes: z
+    .number()
+    .int()
+    .positive()
+    .default(64 * 1024 * 1024),
   reconnect: z
     .strictObject({
       minMs: z.number().positive().default(DEFAULT_RECONNECT.minMs),
@@ -52,7 +64,9 @@ const schema = z.strictObject({
     .prefault({}),
   middleware: z.array(z.custom<Middleware>((value) => typeof value === 'object' && value !== null)).default([]),
   observe: z.custom<Observe>(isFunction).optional(),
-  clock: z.custom<Clock>((value) => isFunction((value as Clock | undefined)?.now)).default(systemClock),
+  clock: z
+    .custom<Clock>((value) => typeof value === 'object' && value !== null && 'now' in value && isFunction(value.now))
+    .default(systemClock),
   random: z.custom<() => number>(isFunction).default(() => Math.random),
 });
 

@@ -35,20 +35,39 @@ const schema = z.strictObject({
   concurrency: z.number().int().min(1).max(10_000).default(16),
   retry: z
     .strictObject({
-      delaysMs: z.array(ms).max(100).default([...DEFAULT_RETRY.delaysMs]),
+      delaysMs: z
+        .array(ms)
+        .max(100)
+        .default([...DEFAULT_RETRY.delaysMs]),
       jitter: z.number().min(0).max(1).default(DEFAULT_RETRY.jitter),
     })
     .prefault({}),
   timeoutMs: ms.positive().default(300_000),
   unknownForMs: ms.default(DEFAULT_UNKNOWN_FOR_MS),
   skip: z
-    .array(z.enum(['handler-failed', 'rejected', 'timed-out', 'undecodable', 'invalid', 'unknown-type', 'unknown-version', 'crash-loop', 'expired']))
+    .array(
+      z.enum([
+        'handler-failed',
+        'rejected',
+        'timed-out',
+        'undecodable',
+        'invalid',
+        'unknown-type',
+        'unknown-version',
+        'crash-loop',
+        'expired',
+      ]),
+    )
     .default([]),
   signal: z.custom<AbortSignal>((value) => value instanceof AbortSignal).optional(),
 });
 
 /** Throws INVALID_ARGUMENT listing every problem, and UNSUPPORTED for a hold that the broker does not allow. */
-export function consumeSettings(queue: QueueContract, options: ConsumeOptions, capabilities: Capabilities): ConsumeSettings {
+export function consumeSettings(
+  queue: QueueContract,
+  options: ConsumeOptions,
+  capabilities: Capabilities,
+): ConsumeSettings {
   const { signal: _, ...settings } = parseOptions(`consume("${queue.name}")`, schema, options);
   const { retry, timeoutMs } = settings;
   // An ordered queue holds a message through all its attempts, an unordered one through one.
@@ -61,13 +80,22 @@ export function consumeSettings(queue: QueueContract, options: ConsumeOptions, c
       `A message of "${queue.name}" may be held for ${Math.ceil(holdMs)} ms, and this broker allows ${capabilities.maxHoldMs}: lower timeoutMs${queue.ordered ? ' or the retry delays' : ''}.`,
     );
   }
-  return { ...settings, window: queue.ordered ? Math.max(ORDERED_WINDOW, settings.concurrency) : WINDOW_PER_SLOT * settings.concurrency };
+  return {
+    ...settings,
+    window: queue.ordered ? Math.max(ORDERED_WINDOW, settings.concurrency) : WINDOW_PER_SLOT * settings.concurrency,
+  };
 }
 
 /** Options checked at once. Throws INVALID_ARGUMENT listing every problem. */
-export function parseOptions<Schema extends z.ZodType>(call: string, options: Schema, value: unknown): z.output<Schema> {
+export function parseOptions<Schema extends z.ZodType>(
+  call: string,
+  options: Schema,
+  value: unknown,
+): z.output<Schema> {
   const result = options.safeParse(value);
   if (result.success) return result.data;
-  const problems = result.error.issues.map((issue) => `${issue.path.join('.') || 'options'}: ${issue.message}`).join('; ');
+  const problems = result.error.issues
+    .map((issue) => `${issue.path.join('.') || 'options'}: ${issue.message}`)
+    .join('; ');
   throw new WaybillError('INVALID_ARGUMENT', `The options of ${call} are wrong: ${problems}.`, { cause: result.error });
 }

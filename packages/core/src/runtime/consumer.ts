@@ -1,10 +1,10 @@
 import type { Contract } from '../contract/contract.ts';
-import { type Awaitable, chain } from '../contract/validate.ts';
+import { type Awaitable, isPromise } from '../contract/validate.ts';
 import type { Clock } from '../driver/clock.ts';
 import type { Delivery, Driver, Queue, Subscription } from '../driver/driver.ts';
 import { WaybillError } from '../driver/errors.ts';
 import { type CloseTimes, settledBy } from '../failure/close.ts';
-import { CrashIsolation } from '../failure/crash-poison.ts';
+import { Admission } from './admission.ts';
 import type { Reconnect } from './backoff.ts';
 import type { ConsumeSettings } from './consume-options.ts';
 import type { AnyHandler, CheckSend } from './handler-context.ts';
@@ -60,60 +60,25 @@ const GIVE_BACK_MS = 1_000;
 /** One consumer of one process: owns what it received until that is settled or lost. */
 export class QueueConsumer {
   readonly #options: ConsumerOptions;
-  readonly #holding = new Holding();
-  readonly #isolation: CrashIsolation;
+  readonly #holding: Holding = new Holding();
   readonly #reception: Reception;
   readonly #scheduler: Scheduler;
   readonly #settler: Settler;
   readonly #leases: Leases;
   readonly #outcomes: Outcomes;
   readonly #runner: Runner;
-  #suspects: readonly Task[] = [];
-  #isolating = false;
+  readonly #admission: Admission;
   #closing: Promise<void> | undefined;
 
   constructor(options: ConsumerOptions) {
-    const { clock, settings, driver, queue, name, contracts, handlers, reconnect, random, observe } = options;
-    const { publisher, preparer, checkSend, middleware, beforeSettle, provision } = options;
-    const onLost = (tasks: readonly Task[], cause: WaybillError): void => this.#lost(tasks, cause);
-    const guard = (task: Task): 'go' | 'wait' | 'drop' => this.#leases.guard(task);
     this.#options = options;
-    this.#isolation = new CrashIsolation(driver.capabilities.maxDeliveries);
-    this.#reception = new Reception({
-      name, clock, reconnect, random, observe, provision,
-      atMost: driver.limits.receive.count,
-      subscribe: () => this.#subscribe(),
-      room: (subscription) => this.#room(subscription),
-      arrive: (deliveries) => this.#arrive(deliveries),
-    });
-    this.#scheduler = new Scheduler(clock, settings.concurrency, (task) => this.#runner.start(task));
-    this.#leases = new Leases({
-      clock, onLost,
-      batch: driver.limits.settle.count,
-      held: this.#holding.tasks,
-      onVerified: () => this.#poke(),
-    });
-    this.#settler = new Settler({
-      clock, reconnect, random, guard, onLost, beforeSettle,
-      limit: driver.limits.settle,
-      onSettled: (task) => this.#settled(task),
-    });
-    this.#outcomes = new Outcomes({
-      settings, clock, random, observe, guard, publisher,
-      queue: { name, physicalName: queue.name, ordered: queue.ordered },
-      topicOf: (type) => topicOf(contracts.get(type)),
-      capabilities: driver.capabilities,
-      settler: this.#settler,
-      hold: (task, dueAt) => this.#scheduler.hold(task, dueAt),
-    });
-    this.#runner = new Runner({
-      contracts, clock, observe, handlers, middleware, preparer, checkSend,
-      queue: name,
-      timeoutMs: settings.timeoutMs,
-      outcomes: this.#outcomes,
-      onReturned: (task) => this.#returned(task),
-      onAbandoned: (task) => this.#scheduler.done(task),
-    });
+    this.#scheduler = new Scheduler(options.clock, options.settings.concurrency, (task) => this.#runner.start(task));
+    this.#leases = this.#makeLeases(options);
+    this.#settler = this.#makeSettler(options);
+    this.#outcomes = this.#makeOutcomes(options);
+    this.#runner = this.#makeRunner(options);
+    this.#admission = this.#makeAdmission(options);
+    this.#reception = this.#makeReception(options);
   }
 
   /** Resolves once messages sent from now on would arrive; waits for a broker that is down until `signal` aborts. */
@@ -139,9 +104,11 @@ export class QueueConsumer {
 
   /** Called every now and then: leases, and whether anything moves. */
   tick(): void {
-    this.#leases.tick();
     const { settings, queue } = this.#options;
-    this.#reception.tick(queue.ordered && this.#holding.size >= settings.window && this.#scheduler.running === 0);
+    this.#leases.tick();
+    if (this.#admission.tick()) this.#reception.poke();
+    const full = queue.ordered && this.#holding.size >= settings.window;
+    this.#reception.tick(full && !this.#busy && this.#scheduler.ready === 0);
   }
 
   /** This process was frozen: what it holds may be somebody else's by now. */
@@ -153,8 +120,9 @@ export class QueueConsumer {
    * Stops receiving, gives back what was not started, lets handlers run until `abortAt`, settles, and ends by
    * `deadlineMs`. Never rejects.
    */
-  close(times: CloseTimes): Promise<void> {
-    this.#closing ??= this.#close(times);
+  close(times: CloseTimes): Promise<unknown> {
+    if (this.#closing !== undefined) return settledBy(this.#options.clock, times.deadlineMs, this.#closing);
+    this.#closing = this.#close(times);
     return this.#closing;
   }
 
@@ -167,11 +135,14 @@ export class QueueConsumer {
     // On an ordered queue successors stay here until their predecessors are settled: another process would overtake them.
     if (!queue.ordered && subscription !== undefined) {
       await settledBy(clock, Math.min(abortAt, clock.now() + GIVE_BACK_MS), subscription.resize(0));
-      for (const task of this.#holding.tasks) if (!task.running && !task.ending) this.#release(task);
+      this.#releaseUnstarted();
     }
     if (!(await settledBy(clock, abortAt, this.#quiet()))) {
-      const reason = new WaybillError('CLOSED', `The consumer of "${name}" is closing and its time for handlers is up.`);
-      for (const task of this.#holding.tasks) if (task.running) task.abort(reason);
+      const reason = new WaybillError(
+        'CLOSED',
+        `The consumer of "${name}" is closing and its time for handlers is up.`,
+      );
+      this.#abortRunning(reason);
       await settledBy(clock, deadlineMs - LAST_MS, this.#quiet());
     }
     if (subscription !== undefined) await settledBy(clock, deadlineMs, subscription.close(deadlineMs));
@@ -188,10 +159,21 @@ export class QueueConsumer {
     return this.#scheduler.running > 0 || this.#outcomes.pending > 0 || this.#settler.size > 0;
   }
 
+  #releaseUnstarted(): void {
+    for (const task of this.#holding.tasks) {
+      if (!task.running && !task.ending) this.#admission.release(task);
+    }
+  }
+
+  #abortRunning(reason: WaybillError): void {
+    for (const task of this.#holding.tasks) {
+      if (task.running) task.abort(reason);
+    }
+  }
+
   async #subscribe(): Promise<Subscription> {
-    const { driver, queue, settings } = this.#options;
-    const subscription = await driver.subscribe(queue, 'work', {
-      maxInFlight: this.#isolation.isolated ? 1 : settings.window,
+    const subscription = await this.#options.driver.subscribe(this.#options.queue, 'work', {
+      maxInFlight: this.#admission.window,
       onLost: (deliveries, cause) => this.#lost(this.#holding.of(deliveries), cause),
     });
     this.#settler.use(subscription);
@@ -199,75 +181,24 @@ export class QueueConsumer {
     return subscription;
   }
 
-  #room(subscription: Subscription): Awaitable<number> {
-    const left = (): number => (this.#isolation.isolated ? 1 : this.#options.settings.window) - this.#holding.size;
-    if (this.#holding.size > 0) return this.#isolating ? 0 : left();
-    if (this.#isolating) return subscription.resize(1).then(() => (this.#isolate(), left()));
-    if (!this.#isolation.cleared) return left();
-    return subscription.resize(this.#options.settings.window).then(() => (this.#isolation.open(), left()));
-  }
-
-  #isolate(): void {
-    this.#isolating = false;
-    this.#isolation.isolate();
-    this.#scheduler.resume();
-  }
-
   #arrive(deliveries: readonly Delivery[]): Awaitable<void> {
     const { name, queue, contracts, codec, clock } = this.#options;
-    const tasks = readDeliveries({ queue: name, ordered: queue.ordered, contracts, codec }, deliveries, clock.now());
-    return chain(tasks, (read) => this.#take(read));
+    const tasks = readDeliveries({ queue: name, ordered: queue.ordered, contracts, codec, clock }, deliveries);
+    if (!isPromise(tasks)) return this.#take(tasks);
+    this.#holding.expect(deliveries);
+    return tasks.then((read) => this.#take(read.filter((task) => this.#holding.arrived(task.delivery))));
   }
 
   #take(tasks: readonly Task[]): void {
     for (const task of tasks) {
-      const suspicion = this.#isolation.judge(task.delivery.deliveries, this.#holding.size);
-      this.#holding.add(task);
-      if (this.#reception.stopped) this.#release(task);
-      else if (suspicion === 'isolate') this.#suspect(task);
-      else if (suspicion === 'crash-loop') this.#crashLoop(task);
-      else this.#admit(task);
+      if (this.#reception.stopped) {
+        this.#holding.add(task);
+        this.#admission.release(task);
+      } else {
+        this.#admission.take(task);
+      }
     }
-    if (this.#isolating) this.#drain();
-  }
-
-  #admit(task: Task): void {
-    const { clock, driver } = this.#options;
-    const { notBefore, attempt, hops } = task.bookkeeping;
-    const unbound = !driver.capabilities.filtersTypes && task.poison?.reason === 'unknown-type';
-    if (notBefore !== undefined && notBefore > clock.now()) this.#outcomes.early(task, notBefore);
-    // A first delivery of a type that is not bound comes from a broker without filters; a copy was ours once.
-    else if (unbound && attempt === 1 && hops === undefined) this.#outcomes.skipped(task, 'unbound-type');
-    else this.#scheduler.add(task);
-  }
-
-  #suspect(task: Task): void {
-    const { observe, name, queue } = this.#options;
-    this.#suspects = [...this.#suspects, task];
-    if (this.#isolating) return;
-    this.#isolating = true;
-    observe?.({ name: 'isolated', queue: name, deliveries: task.delivery.deliveries });
-    // Order would not survive that some of what is held goes on and some goes back.
-    if (queue.ordered) this.#scheduler.stop();
-  }
-
-  /** On the way into isolation: once nothing else is left to do, what remains goes back to the broker. */
-  #drain(): void {
-    const { ordered } = this.#options.queue;
-    if (this.#suspects.length === 0 || (ordered ? this.#busy : this.#holding.size > this.#suspects.length)) return;
-    for (const task of ordered ? this.#holding.tasks : this.#suspects) this.#release(task);
-    this.#suspects = [];
-  }
-
-  #crashLoop(task: Task): void {
-    const { deliveries } = task.delivery;
-    const text = `It was handed out ${deliveries} times, at last alone, and no attempt came to an end: it may kill the process.`;
-    this.#outcomes.dead(task, 'crash-loop', new WaybillError('UNKNOWN', text));
-  }
-
-  #release(task: Task): void {
-    task.ending = true;
-    this.#settler.release(task);
+    this.#admission.drain(this.#busy);
   }
 
   /** Its handler returned; what becomes of it is decided. */
@@ -286,12 +217,13 @@ export class QueueConsumer {
   #lost(tasks: readonly Task[], cause: WaybillError): void {
     const lost = tasks.filter((task) => !task.lost && this.#holding.delete(task));
     if (lost.length === 0) return;
+    // All of them first: else the end of one starts its successor, which is lost too.
+    for (const task of lost) task.lost = true;
     for (const task of lost) {
-      task.lost = true;
       if (task.running) task.abort(cause);
       else this.#scheduler.done(task);
     }
-    this.#suspects = this.#suspects.filter((task) => !task.lost);
+    this.#admission.forgetLost();
     this.#options.observe?.({ name: 'lease-lost', queue: this.#options.name, count: lost.length, error: cause });
     this.#poke();
     this.#changed();
@@ -303,8 +235,100 @@ export class QueueConsumer {
   }
 
   #changed(): void {
-    if (this.#isolating) this.#drain();
+    this.#admission.drain(this.#busy);
     this.#reception.poke();
+  }
+
+  #makeLeases({ clock, driver }: ConsumerOptions): Leases {
+    return new Leases({
+      clock,
+      batch: driver.limits.settle.count,
+      held: this.#holding.tasks,
+      onLost: (tasks, cause) => this.#lost(tasks, cause),
+      onVerified: () => this.#poke(),
+    });
+  }
+
+  #makeSettler({ clock, reconnect, random, beforeSettle, driver }: ConsumerOptions): Settler {
+    return new Settler({
+      clock,
+      reconnect,
+      random,
+      beforeSettle,
+      limit: driver.limits.settle,
+      guard: (task) => this.#leases.guard(task),
+      onSettled: (task) => this.#settled(task),
+      onLost: (tasks, cause) => this.#lost(tasks, cause),
+      onIdle: () => this.#changed(),
+    });
+  }
+
+  #makeOutcomes(options: ConsumerOptions): Outcomes {
+    const { settings, clock, random, observe, publisher, queue, name, contracts, driver } = options;
+    return new Outcomes({
+      settings,
+      clock,
+      random,
+      observe,
+      publisher,
+      queue: { name, physicalName: queue.name, ordered: queue.ordered },
+      topicOf: (type) => topicOf(contracts.get(type)),
+      capabilities: driver.capabilities,
+      settler: this.#settler,
+      guard: (task) => this.#leases.guard(task),
+      hold: (task, dueAt) => this.#admission.hold(task, dueAt),
+      onIdle: () => this.#changed(),
+    });
+  }
+
+  #makeRunner(options: ConsumerOptions): Runner {
+    const { contracts, clock, observe, handlers, middleware, preparer, checkSend, name, settings } = options;
+    return new Runner({
+      contracts,
+      clock,
+      observe,
+      handlers,
+      middleware,
+      preparer,
+      checkSend,
+      queue: name,
+      timeoutMs: settings.timeoutMs,
+      outcomes: this.#outcomes,
+      onReturned: (task) => this.#returned(task),
+      onAbandoned: (task) => this.#scheduler.done(task),
+    });
+  }
+
+  #makeAdmission({ name, queue, settings, driver, clock, observe }: ConsumerOptions): Admission {
+    return new Admission({
+      name,
+      clock,
+      observe,
+      ordered: queue.ordered,
+      sharesQueue: !queue.ordered || driver.capabilities.ordering === 'key',
+      window: settings.window,
+      filtersTypes: driver.capabilities.filtersTypes,
+      maxDeliveries: driver.capabilities.maxDeliveries,
+      holding: this.#holding,
+      scheduler: this.#scheduler,
+      settler: this.#settler,
+      outcomes: this.#outcomes,
+    });
+  }
+
+  #makeReception({ name, clock, reconnect, random, observe, provision, driver }: ConsumerOptions): Reception {
+    return new Reception({
+      name,
+      clock,
+      reconnect,
+      random,
+      observe,
+      provision,
+      atMost: driver.limits.receive.count,
+      subscribe: () => this.#subscribe(),
+      room: (subscription) => this.#admission.room(subscription),
+      arrive: (deliveries) => this.#arrive(deliveries),
+    });
   }
 }
 

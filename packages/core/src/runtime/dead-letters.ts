@@ -60,11 +60,20 @@ export function readLetter(queue: string, delivery: Delivery): Letter {
   return { letter, bookkeeping };
 }
 
+/** Where letters are read. */
+export interface DeadLane {
+  readonly driver: Driver;
+  readonly queue: Queue;
+  /** The queue as applications name it. */
+  readonly name: string;
+  readonly clock: Clock;
+}
+
 /** Every dead letter of a queue, without taking any. A letter that a crash stored twice is listed once. */
-export async function* listLetters(driver: Driver, queue: Queue, name: string, clock: Clock): AsyncGenerator<DeadLetter> {
+export async function* listLetters(lane: DeadLane, signal: AbortSignal | undefined): AsyncGenerator<DeadLetter> {
   const seen = new Set<string>();
-  for await (const delivery of driver.browse === undefined ? received(driver, queue, clock) : browsed(driver, queue)) {
-    const { letter } = readLetter(name, delivery);
+  for await (const delivery of lane.driver.browse === undefined ? received(lane, signal) : browsed(lane, signal)) {
+    const { letter } = readLetter(lane.name, delivery);
     const key = `${letter.id}\0${letter.redrives}`;
     if (seen.has(key)) continue;
     seen.add(key);
@@ -72,10 +81,11 @@ export async function* listLetters(driver: Driver, queue: Queue, name: string, c
   }
 }
 
-async function* browsed(driver: Driver, queue: Queue): AsyncGenerator<Delivery> {
+async function* browsed({ driver, queue }: DeadLane, signal: AbortSignal | undefined): AsyncGenerator<Delivery> {
   let after: string | undefined;
   try {
     do {
+      signal?.throwIfAborted();
       const page = await driver.browse?.(queue, after, PAGE);
       if (page === undefined) return;
       after = page.after;
@@ -87,17 +97,25 @@ async function* browsed(driver: Driver, queue: Queue): AsyncGenerator<Delivery> 
   }
 }
 
-async function* received(driver: Driver, queue: Queue, clock: Clock): AsyncGenerator<Delivery> {
+async function* received(
+  { driver, queue, clock }: DeadLane,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<Delivery> {
   const subscription = await driver.subscribe(queue, 'dead', { maxInFlight: 10_000, onLost: () => undefined });
   try {
-    for await (const batch of untilIdle(subscription, clock)) yield* batch;
+    for await (const batch of untilIdle(subscription, clock, signal)) yield* batch;
+    signal?.throwIfAborted();
   } finally {
     await subscription.close(clock.now() + 5_000);
   }
 }
 
 /** Batches until the lane brings nothing more. */
-export async function* untilIdle(subscription: Subscription, clock: Clock, signal?: AbortSignal): AsyncGenerator<readonly Delivery[]> {
+export async function* untilIdle(
+  subscription: Subscription,
+  clock: Clock,
+  signal?: AbortSignal,
+): AsyncGenerator<readonly Delivery[]> {
   for (;;) {
     const idle = new AbortController();
     const cancel = clock.after(IDLE_MS, () => idle.abort());

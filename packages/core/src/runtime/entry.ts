@@ -32,7 +32,12 @@ export class Entry {
 
   constructor(
     message: OutgoingMessage,
-    place: { readonly lane: Lane; readonly orderKey: string | undefined; readonly deadlineMs: number; readonly keep: Keep | undefined },
+    place: {
+      readonly lane: Lane;
+      readonly orderKey: string | undefined;
+      readonly deadlineMs: number;
+      readonly keep: Keep | undefined;
+    },
     done: (error: unknown) => void,
   ) {
     this.message = message;
@@ -49,14 +54,21 @@ export class Entry {
     const why = this.lastError === undefined ? '' : ` The broker said last: ${this.lastError.message}`;
     const options = { cause: this.lastError };
     return this.uncertain || this.open
-      ? new WaybillError('TIMEOUT', `${this.#subject} was not confirmed within ${timeoutMs} ms: it may be stored or not.${why}`, options)
+      ? new WaybillError(
+          'TIMEOUT',
+          `${this.#subject} was not confirmed within ${timeoutMs} ms: it may be stored or not.${why}`,
+          options,
+        )
       : new WaybillError('UNAVAILABLE', `${this.#subject} was not stored within ${timeoutMs} ms.${why}`, options);
   }
 
   /** Why it ends with its publisher. */
   closed(): WaybillError {
     return this.uncertain || this.open
-      ? new WaybillError('TIMEOUT', `${this.#subject} was not confirmed before the bus closed: it may be stored or not.`)
+      ? new WaybillError(
+          'TIMEOUT',
+          `${this.#subject} was not confirmed before the bus closed: it may be stored or not.`,
+        )
       : new WaybillError('CLOSED', `${this.#subject} was not stored: the bus is closed.`);
   }
 
@@ -66,7 +78,9 @@ export class Entry {
 }
 
 export function destinationOf({ target }: OutgoingMessage): string {
-  return 'topic' in target ? `topic "${target.topic}"` : `queue "${target.queue}"${target.lane === 'dead' ? ' (dead)' : ''}`;
+  return 'topic' in target
+    ? `topic "${target.topic}"`
+    : `queue "${target.queue}"${target.lane === 'dead' ? ' (dead)' : ''}`;
 }
 
 /** Body, headers and what brokers keep beside them. */

@@ -18,7 +18,8 @@ export class Fifo<T> {
   shift(): T | undefined {
     const item = this.#items[this.#head];
     if (this.#head < this.#items.length) this.#head += 1;
-    if (this.#head > 1024 && this.#head * 2 > this.#items.length) {
+    // Soon, so that what was taken out is not kept: there may be one of these a key.
+    if (this.#head > 16 && this.#head * 2 > this.#items.length) {
       this.#items = this.#items.slice(this.#head);
       this.#head = 0;
     } else if (this.#head === this.#items.length) {

@@ -21,7 +21,12 @@ export interface HandlerContext {
   /** Publishes an event once this attempt succeeded. Throws INVALID_MESSAGE for data that does not fit. */
   publish<E extends EventContract>(event: E, data: InputOf<E>, options?: PublishOptions): void;
   /** Sends a command once this attempt succeeded. Throws INVALID_MESSAGE for data that does not fit. */
-  send<Q extends QueueContract, C extends CommandOf<Q>>(queue: Q, command: C, data: InputOf<C>, options?: SendOptions): void;
+  send<Q extends QueueContract, C extends CommandOf<Q>>(
+    queue: Q,
+    command: C,
+    data: InputOf<C>,
+    options?: SendOptions,
+  ): void;
   /** What a middleware put there: a transaction, a tenant. */
   get<T>(slot: Slot<T>): T | undefined;
 }
@@ -38,6 +43,13 @@ export type AnyHandler = (data: unknown, context: HandlerContext) => unknown;
 /** Throws INVALID_ARGUMENT for what this bus cannot publish (no queue) or send. */
 export type CheckSend = (contract: Contract, queue: QueueContract | undefined) => void;
 
+/** What all attempts of a consumer share. */
+export interface AttemptOptions {
+  readonly queue: string;
+  readonly collect: (incoming: Metadata) => CollectedSends;
+  readonly checkSend: CheckSend;
+}
+
 /** One attempt, for its handler and for middlewares. */
 export class Attempt implements HandlerContext, HandleScope {
   readonly #task: Task;
@@ -50,11 +62,11 @@ export class Attempt implements HandlerContext, HandleScope {
   #outgoing: CollectedSends | undefined;
   #slots: Map<unknown, unknown> | undefined;
 
-  constructor(task: Task, message: Message, queue: string, collect: () => CollectedSends, checkSend: CheckSend) {
+  constructor(task: Task, message: Message, { queue, collect, checkSend }: AttemptOptions) {
     this.#task = task;
     this.#message = message;
     this.queue = queue;
-    this.#collect = collect;
+    this.#collect = () => collect(message.metadata);
     this.#checkSend = checkSend;
     this.attempt = task.bookkeeping.attempt;
   }
@@ -83,14 +95,14 @@ export class Attempt implements HandlerContext, HandleScope {
   get publish(): HandlerContext['publish'] {
     return (event, data, options) => {
       this.#checkSend(event, undefined);
-      this.#collected().add(event, undefined, data, options);
+      this.#collected().add({ contract: event, data, options });
     };
   }
 
   get send(): HandlerContext['send'] {
     return (queue, command, data, options) => {
       this.#checkSend(command, queue);
-      this.#collected().add(command, queue.name, data, options);
+      this.#collected().add({ contract: command, queue: queue.name, data, options });
     };
   }
 

@@ -71,7 +71,8 @@ export class Lane {
 
   /** Aborts a call that has been open for longer than `ms`. */
   abortAfter(ms: number): void {
-    if (this.#call !== undefined && this.#call.startedAt + ms <= this.#options.clock.now()) this.#call.controller.abort();
+    const call = this.#call;
+    if (call !== undefined && call.startedAt + ms <= this.#options.clock.now()) call.controller.abort();
   }
 
   /** Everything in it, taken out; an open call is aborted. */
@@ -114,7 +115,12 @@ export class Lane {
       this.#owner.finished(this, batch, startedAt, error);
       if (this.#head < this.#queue.length) this.#schedule();
     };
-    this.#options.send(batch.map((entry) => entry.message), controller.signal).then(() => end(undefined), end);
+    this.#options
+      .send(
+        batch.map((entry) => entry.message),
+        controller.signal,
+      )
+      .then(() => end(undefined), end);
   }
 
   #gather(): readonly Entry[] {

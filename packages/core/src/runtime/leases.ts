@@ -95,7 +95,8 @@ export class Leases {
       task.unverified = false;
       if (leaseUntil === 0 && !task.lost) lost.push(task);
     }
-    if (lost.length > 0) this.#options.onLost(lost, new WaybillError('LEASE_LOST', 'The broker handed it to another process.'));
+    if (lost.length === 0) return;
+    this.#options.onLost(lost, new WaybillError('LEASE_LOST', 'The broker handed it to another process.'));
   }
 }
 

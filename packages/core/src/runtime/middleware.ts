@@ -64,8 +64,7 @@ export function composeHandle(
   const handling = middlewares.filter((middleware) => middleware.handle !== undefined);
   if (handling.length === 0) return undefined;
   return (scope, handler) => {
-    const run = (index: number): Promise<void> =>
-      handling[index]?.handle?.(scope, () => run(index + 1)) ?? handler();
+    const run = (index: number): Promise<void> => handling[index]?.handle?.(scope, () => run(index + 1)) ?? handler();
     return run(0);
   };
 }

@@ -50,13 +50,36 @@ export type ObserveEvent =
       readonly error: unknown;
     }
   /** Moved without an attempt: a long delay's next hop, or an unknown type or version that waits for a newer process. */
-  | { readonly name: 'waits'; readonly queue: string; readonly type: string; readonly id: string; readonly until: number }
+  | {
+      readonly name: 'waits';
+      readonly queue: string;
+      readonly type: string;
+      readonly id: string;
+      readonly until: number;
+    }
   /** Accepted unhandled: its type is not bound on a broker without filters, or `skip` names its reason. */
-  | { readonly name: 'skipped'; readonly queue: string; readonly type: string; readonly id: string; readonly reason: string }
+  | {
+      readonly name: 'skipped';
+      readonly queue: string;
+      readonly type: string;
+      readonly id: string;
+      readonly reason: string;
+    }
   | { readonly name: 'lease-lost'; readonly queue: string; readonly count: number; readonly error: WaybillError }
   /** A handler did not return within its grace period: its slot stays taken. */
-  | { readonly name: 'stuck'; readonly queue: string; readonly type: string; readonly id: string; readonly sinceMs: number }
-  | { readonly name: 'consumer'; readonly queue: string; readonly status: ConsumerStatus; readonly error?: WaybillError }
+  | {
+      readonly name: 'stuck';
+      readonly queue: string;
+      readonly type: string;
+      readonly id: string;
+      readonly sinceMs: number;
+    }
+  | {
+      readonly name: 'consumer';
+      readonly queue: string;
+      readonly status: ConsumerStatus;
+      readonly error?: WaybillError;
+    }
   | { readonly name: 'isolated'; readonly queue: string; readonly deliveries: number }
   | { readonly name: 'frozen'; readonly frozenMs: number }
   | { readonly name: 'redriven'; readonly queue: string; readonly count: number };

@@ -1,7 +1,7 @@
 import type { Clock } from '../driver/clock.ts';
 import type { Capabilities, OutgoingMessage } from '../driver/driver.ts';
-import type { Bookkeeping, DeadReason } from '../failure/bookkeeping.ts';
-import { failureText } from '../failure/bookkeeping.ts';
+import { WaybillError } from '../driver/errors.ts';
+import { type Bookkeeping, type DeadReason, failureText } from '../failure/bookkeeping.ts';
 import { copyOf } from '../failure/copies.ts';
 import { type DeadLetterWay, deadBookkeeping, deadLetterWays, isTooLarge } from '../failure/dead-letter.ts';
 import { judge } from '../failure/retry-schedule.ts';
@@ -27,6 +27,20 @@ export interface OutcomesOptions {
   readonly guard: (task: Task) => ReturnType<Guard>;
   /** Ordered: start it again then, and keep its successors waiting. */
   readonly hold: (task: Task, dueAt: number) => void;
+  /** A copy or a send came to its end. */
+  readonly onIdle: () => void;
+}
+
+interface Delay {
+  readonly until: number;
+  /** A foreign message has no room for the bookkeeping of a copy. */
+  readonly tooLarge: () => void;
+}
+
+interface Kept {
+  readonly message: OutgoingMessage;
+  readonly final: typeof FINAL_FOR_SEND;
+  readonly done: (error: unknown) => void;
 }
 
 /** What becomes of a message: the one place that decides, and does it in an order that loses nothing. */
@@ -49,15 +63,14 @@ export class Outcomes {
     if (outgoing.length === 0) return this.#options.settler.accept(task);
     let left = outgoing.length;
     let refused: unknown;
-    for (const message of outgoing) {
-      this.#keep(task, message, FINAL_FOR_SEND, (error) => {
-        refused ??= error;
-        left -= 1;
-        if (left > 0 || task.lost) return;
-        if (refused === undefined) this.#options.settler.accept(task);
-        else this.failed(task, refused);
-      });
-    }
+    const stored = (error: unknown): void => {
+      refused ??= error;
+      left -= 1;
+      if (left > 0) return;
+      if (refused === undefined) this.#options.settler.accept(task);
+      else this.failed(task, refused);
+    };
+    for (const message of outgoing) this.#keep(task, { message, final: FINAL_FOR_SEND, done: stored });
   }
 
   /** The attempt failed: again later, or to the dead lane. Says which. */
@@ -106,7 +119,15 @@ export class Outcomes {
     }
     task.ending = true;
     const { attempt } = task.bookkeeping;
-    observe?.({ name: 'dead-lettered', queue: queue.name, type: task.type, id: task.id, attempt, reason, error: thrown });
+    observe?.({
+      name: 'dead-lettered',
+      queue: queue.name,
+      type: task.type,
+      id: task.id,
+      attempt,
+      reason,
+      error: thrown,
+    });
     task.bookkeeping = this.#bookkeeping(task);
     const bookkeeping = deadBookkeeping(task, reason, thrown, clock.now());
     this.#deadLetter(task, reason, deadLetterWays(task, queue.physicalName, bookkeeping, capabilities.reject));
@@ -116,10 +137,11 @@ export class Outcomes {
   #deadLetter(task: Task, reason: DeadReason, [way, ...rest]: readonly DeadLetterWay[]): void {
     if (way === undefined || task.lost) return;
     if (way.kind === 'reject') return this.#options.settler.reject(task, reason, way.headers);
-    this.#keep(task, way.message, FINAL_FOR_COPY, (error) => {
+    const done = (error: unknown): void => {
       if (error === undefined) this.#options.settler.accept(task);
       else if (isTooLarge(error)) this.#deadLetter(task, reason, rest);
-    });
+    };
+    this.#keep(task, { message: way.message, final: FINAL_FOR_COPY, done });
   }
 
   #retry(task: Task, thrown: unknown, delayMs: number): void {
@@ -127,28 +149,39 @@ export class Outcomes {
     const now = clock.now();
     const bookkeeping = this.#bookkeeping(task);
     const nextAttempt = bookkeeping.attempt + 1;
-    const next = { ...bookkeeping, attempt: nextAttempt, firstFailedAt: bookkeeping.firstFailedAt ?? now, error: failureText(thrown, false) };
-    observe?.({ name: 'retry-scheduled', queue: queue.name, type: task.type, id: task.id, nextAttempt, delayMs, error: thrown });
+    const next = {
+      ...bookkeeping,
+      attempt: nextAttempt,
+      firstFailedAt: bookkeeping.firstFailedAt ?? now,
+      error: failureText(thrown, false),
+    };
+    observe?.({
+      name: 'retry-scheduled',
+      queue: queue.name,
+      type: task.type,
+      id: task.id,
+      nextAttempt,
+      delayMs,
+      error: thrown,
+    });
     if (queue.ordered) {
       task.bookkeeping = next;
+      task.ending = false;
       return this.#options.hold(task, now + delayMs);
     }
     const { hops: _, unknownSince: __, ...fresh } = next;
-    this.#delayed(task, fresh, now + delayMs, (error) => {
-      if (isTooLarge(error)) this.dead(task, 'handler-failed', thrown);
-    });
+    this.#delayed(task, fresh, { until: now + delayMs, tooLarge: () => this.dead(task, 'handler-failed', thrown) });
   }
 
   #hop(task: Task, bookkeeping: Bookkeeping, until: number): void {
     const { queue, observe } = this.#options;
     observe?.({ name: 'waits', queue: queue.name, type: task.type, id: task.id, until });
-    this.#delayed(task, bookkeeping, until, (error) => {
-      if (isTooLarge(error)) this.dead(task, 'undecodable', error);
-    });
+    const error = new WaybillError('TOO_LARGE', "It fills the broker's limit, so that its bookkeeping has no room.");
+    this.#delayed(task, bookkeeping, { until, tooLarge: () => this.dead(task, 'undecodable', error) });
   }
 
   /** Stores a copy for `until`, then accepts the original. Copies for unordered queues carry no key: any process may take them. */
-  #delayed(task: Task, bookkeeping: Bookkeeping, until: number, refused: (error: unknown) => void): void {
+  #delayed(task: Task, bookkeeping: Bookkeeping, { until, tooLarge }: Delay): void {
     task.ending = true;
     const { queue, clock, capabilities } = this.#options;
     const oneHop = until - clock.now() <= capabilities.maxDelayMs;
@@ -157,17 +190,19 @@ export class Outcomes {
     const kept: Bookkeeping = oneHop ? rest : { ...rest, notBefore: until };
     const target = { queue: queue.physicalName, lane: 'work' } as const;
     const key = queue.ordered ? (task.message?.metadata.key ?? task.delivery.key) : undefined;
-    this.#keep(task, copyOf(task, target, kept, { key, notBefore }), FINAL_FOR_COPY, (error) => {
+    const done = (error: unknown): void => {
       if (error === undefined) this.#options.settler.accept(task);
-      else refused(error);
-    });
+      else if (isTooLarge(error)) tooLarge();
+    };
+    this.#keep(task, { message: copyOf(task, target, kept, { key, notBefore }), final: FINAL_FOR_COPY, done });
   }
 
-  #keep(task: Task, message: OutgoingMessage, final: typeof FINAL_FOR_SEND, done: (error: unknown) => void): void {
+  #keep(task: Task, { message, final, done }: Kept): void {
     this.#copies += 1;
     this.#options.publisher.keep(message, { final, guard: () => this.#options.guard(task) }, (error) => {
       this.#copies -= 1;
       if (!task.lost) done(error);
+      this.#options.onIdle();
     });
   }
 

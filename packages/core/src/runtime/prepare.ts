@@ -9,6 +9,7 @@ import { type Encoded, encodeBinary, encodeStructured } from '../envelope/encode
 import type { Message, Metadata } from '../envelope/envelope.ts';
 import { uuidv7 } from '../envelope/ids.ts';
 import { BOOKKEEPING_HEADER, writeBookkeeping } from '../failure/bookkeeping.ts';
+import { PLAIN_ID } from '../failure/copies.ts';
 import { sizeOf } from './entry.ts';
 import type { Codec } from './middleware.ts';
 
@@ -32,10 +33,14 @@ export interface SendOptions extends PublishOptions {
   readonly delayMs?: number;
 }
 
-/** What a message made in a handler carries on from the message being handled. */
-export interface Origin {
-  readonly id: string;
-  readonly metadata: Metadata | undefined;
+export interface PrepareRequest {
+  readonly contract: Contract;
+  /** Absent: the event's topic. */
+  readonly queue?: string | undefined;
+  readonly data: unknown;
+  readonly options?: SendOptions | undefined;
+  /** The message being handled, and the id that this one gets unless `options` has one. */
+  readonly origin?: { readonly id: string; readonly metadata: Metadata };
 }
 
 export interface PrepareOptions {
@@ -48,7 +53,6 @@ export interface PrepareOptions {
 
 /** Kept free in every message, so that a dead letter with its bookkeeping always fits. */
 const BOOKKEEPING_ROOM = 8 * 1024;
-const ID = /^[\x21-\x7e]{1,96}$/;
 const EXTENSION = /^[a-z0-9]{1,40}$/;
 const LONGEST_KEY = 128;
 
@@ -64,37 +68,31 @@ export class Preparer {
     this.#encode = options.capabilities.envelope === 'binary' ? encodeBinary : encodeStructured;
   }
 
-  /** Throws, or rejects with, INVALID_MESSAGE, INVALID_ARGUMENT or TOO_LARGE. Undefined `queue`: the event's topic. */
-  prepare(
-    contract: Contract,
-    queue: string | undefined,
-    data: unknown,
-    options: SendOptions = {},
-    origin?: Origin,
-  ): Awaitable<OutgoingMessage> {
+  /** Throws, or rejects with, INVALID_MESSAGE, INVALID_ARGUMENT or TOO_LARGE. */
+  prepare(request: PrepareRequest): Awaitable<OutgoingMessage> {
+    const { contract, data, options = {} } = request;
     checkOptions(options);
     return chain(validate(contract, contract.version, data), (validated) => {
-      const key = contract.keyed ? keyOf(contract, validated) : undefined;
-      const metadata = this.#metadata(contract, options, key, origin);
+      const metadata = this.#metadata(request, options, contract.keyed ? keyOf(contract, validated) : undefined);
       const encoded = this.#encode({ type: contract.type, data, metadata });
       const { codec } = this.#options;
-      if (codec === undefined) return this.#outgoing(contract, queue, metadata, encoded, options.delayMs);
+      if (codec === undefined) return this.#outgoing(request, metadata, encoded);
       return chain(codec.encode(encoded.body, encoded.headers), (body) =>
-        this.#outgoing(contract, queue, metadata, { ...encoded, body }, options.delayMs),
+        this.#outgoing(request, metadata, { ...encoded, body }),
       );
     });
   }
 
-  #metadata(contract: Contract, options: SendOptions, key: string | undefined, origin: Origin | undefined): Metadata {
+  #metadata({ contract, origin }: PrepareRequest, options: SendOptions, key: string | undefined): Metadata {
     const id = options.id ?? origin?.id ?? uuidv7(this.#options.clock.now());
     const { sequence, traceparent, tracestate, extensions } = options;
-    const causationId = options.causationId ?? origin?.metadata?.id;
+    const causationId = options.causationId ?? origin?.metadata.id;
     return {
       id,
       source: this.#options.source,
       time: this.#now(),
       version: contract.version,
-      correlationId: options.correlationId ?? origin?.metadata?.correlationId ?? id,
+      correlationId: options.correlationId ?? origin?.metadata.correlationId ?? id,
       ...(causationId === undefined ? undefined : { causationId }),
       ...(key === undefined ? undefined : { key }),
       ...(sequence === undefined ? undefined : { sequence }),
@@ -104,13 +102,8 @@ export class Preparer {
     };
   }
 
-  #outgoing(
-    contract: Contract,
-    queue: string | undefined,
-    metadata: Metadata,
-    encoded: Encoded,
-    delayMs: number | undefined,
-  ): OutgoingMessage {
+  #outgoing({ contract, queue, options }: PrepareRequest, metadata: Metadata, encoded: Encoded): OutgoingMessage {
+    const delayMs = options?.delayMs ?? 0;
     const message: OutgoingMessage = {
       target: this.#target(contract, queue),
       id: metadata.id,
@@ -119,12 +112,13 @@ export class Preparer {
       body: encoded.body,
       headers: encoded.headers,
       ...(metadata.key === undefined ? undefined : { key: metadata.key }),
-      ...(delayMs === undefined || delayMs === 0 || queue === undefined ? undefined : this.#delay(queue, encoded, delayMs)),
+      ...(delayMs === 0 || queue === undefined ? undefined : this.#delay(queue, encoded, delayMs)),
     };
     const most = this.#options.capabilities.maxMessageBytes - BOOKKEEPING_ROOM;
     const size = sizeOf(message);
     if (size <= most) return message;
-    throw new WaybillError('TOO_LARGE', `"${contract.type}" has ${size} bytes on the wire; this broker takes ${most}. Store the data elsewhere and send a reference.`);
+    const sizes = `"${contract.type}" has ${size} bytes on the wire; this broker takes ${most}.`;
+    throw new WaybillError('TOO_LARGE', `${sizes} Store the data elsewhere and send a reference.`);
   }
 
   #target(contract: Contract, queue: string | undefined): Target {
@@ -158,12 +152,18 @@ export class Preparer {
 function keyOf(contract: Contract, data: unknown): string {
   const key: unknown = contract.keyOf?.(data);
   if (typeof key === 'string' && key !== '' && key.length <= LONGEST_KEY) return key;
-  throw new WaybillError('INVALID_MESSAGE', `The key of "${contract.type}" must be text of 1 to ${LONGEST_KEY} characters.`);
+  throw new WaybillError(
+    'INVALID_MESSAGE',
+    `The key of "${contract.type}" must be text of 1 to ${LONGEST_KEY} characters.`,
+  );
 }
 
 function checkOptions(options: SendOptions): void {
-  if (options.id !== undefined && !ID.test(options.id)) {
-    throw new WaybillError('INVALID_ARGUMENT', `The id "${options.id}" is not 1 to 96 printable ASCII characters without spaces.`);
+  if (options.id !== undefined && !PLAIN_ID.test(options.id)) {
+    throw new WaybillError(
+      'INVALID_ARGUMENT',
+      `The id "${options.id}" is not 1 to 96 printable ASCII characters without spaces.`,
+    );
   }
   const { delayMs, extensions } = options;
   if (delayMs !== undefined && !(Number.isFinite(delayMs) && delayMs >= 0)) {
@@ -172,6 +172,9 @@ function checkOptions(options: SendOptions): void {
   if (extensions === undefined) return;
   for (const name of Object.keys(extensions)) {
     if (EXTENSION.test(name) && !RESERVED_ATTRIBUTES.has(name)) continue;
-    throw new WaybillError('INVALID_ARGUMENT', `The extension "${name}" is no name of a-z and 0-9, or is one of Waybill's own.`);
+    throw new WaybillError(
+      'INVALID_ARGUMENT',
+      `The extension "${name}" is no name of a-z and 0-9, or is one of Waybill's own.`,
+    );
   }
 }

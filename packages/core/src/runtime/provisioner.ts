@@ -34,7 +34,10 @@ export class Provisioner {
   }
 
   async #run(signal: AbortSignal): Promise<readonly string[]> {
-    const made = this.#mode === 'create' && this.#driver.admin !== undefined ? await this.#driver.admin.apply(this.#topology, signal) : await this.#verify(signal);
+    const made =
+      this.#mode === 'create' && this.#driver.admin !== undefined
+        ? await this.#driver.admin.apply(this.#topology, signal)
+        : await this.#verify(signal);
     this.#done = true;
     return made;
   }

@@ -3,6 +3,7 @@ import type { OutgoingMessage } from '../driver/driver.ts';
 import { BatchError, WaybillError } from '../driver/errors.ts';
 import { type Reconnect, backoffMs } from './backoff.ts';
 import { Entry, type Keep, destinationOf, sizeOf } from './entry.ts';
+import { failuresOf } from './failures.ts';
 import { Lane, type LaneOptions } from './lane.ts';
 import type { Observe } from './observe.ts';
 
@@ -15,6 +16,8 @@ export interface PublisherOptions extends LaneOptions {
   readonly random: () => number;
   readonly observe: Observe | undefined;
 }
+
+const NONE: ReadonlyMap<number, WaybillError> = new Map();
 
 /**
  * Gathers messages into the driver's batches while a call is open. Messages of one key go out in order: one open batch
@@ -33,7 +36,7 @@ export class Publisher {
   #failures = 0;
   #lastError: WaybillError | undefined;
   #closed = false;
-  #idle: (() => void)[] = [];
+  readonly #idle: (() => void)[] = [];
 
   constructor(options: PublisherOptions) {
     this.#options = options;
@@ -54,7 +57,7 @@ export class Publisher {
   /** Resolves once the broker stored it. Rejects with the broker's refusal, UNAVAILABLE, TIMEOUT, THROTTLED or CLOSED. */
   publish(message: OutgoingMessage, signal: AbortSignal | undefined): Promise<void> {
     const { clock, timeoutMs, maxPendingBytes } = this.#options;
-    if (signal?.aborted === true) return Promise.reject(signal.reason as Error);
+    if (signal?.aborted === true) return Promise.reject(signal.reason);
     if (this.#pending > 0 && this.#pendingBytes + sizeOf(message) > maxPendingBytes) {
       return Promise.reject(throttled(message, maxPendingBytes));
     }
@@ -62,7 +65,7 @@ export class Publisher {
       const entry = this.#enter(message, clock.now() + timeoutMs, undefined, (error) => {
         if (signal !== undefined) signal.removeEventListener('abort', onAbort);
         if (error === undefined) resolve();
-        else reject(error as Error);
+        else reject(error);
       });
       const onAbort = (): void => this.#settle(entry, signal?.reason);
       if (signal !== undefined) signal.addEventListener('abort', onAbort, { once: true });
@@ -100,7 +103,7 @@ export class Publisher {
   }
 
   finished(lane: Lane, batch: readonly Entry[], startedAt: number, error: unknown): void {
-    const failures = failuresOf(batch, error);
+    const failures = error === undefined ? NONE : failuresOf(batch.length, error, 'A send');
     if (this.#options.observe !== undefined) this.#report(batch, startedAt, failures);
     this.#failures = failures.size < batch.length ? 0 : this.#failures + 1;
     if (error !== undefined) this.#lastError = failures.values().next().value ?? this.#lastError;
@@ -112,7 +115,10 @@ export class Publisher {
   }
 
   dropped(entry: Entry): void {
-    this.#settle(entry, new WaybillError('LEASE_LOST', `The lease behind "${entry.message.id}" was lost: nothing is sent.`));
+    this.#settle(
+      entry,
+      new WaybillError('LEASE_LOST', `The lease behind "${entry.message.id}" was lost: nothing is sent.`),
+    );
   }
 
   #failed(lane: Lane, entry: Entry, error: WaybillError, exact: boolean): void {
@@ -145,7 +151,8 @@ export class Publisher {
     this.#pending -= 1;
     this.#pendingBytes -= entry.bytes;
     entry.done(error);
-    if (this.#pending === 0) for (const resolve of this.#idle.splice(0)) resolve();
+    if (this.#pending > 0) return;
+    for (const resolve of this.#idle.splice(0)) resolve();
   }
 
   #armDeadline(): void {
@@ -181,16 +188,12 @@ export class Publisher {
   }
 }
 
-function failuresOf(batch: readonly Entry[], error: unknown): ReadonlyMap<number, WaybillError> {
-  if (error === undefined) return new Map();
-  if (BatchError.is(error)) return new Map(error.failures.map((failure) => [failure.index, failure.error]));
-  const cause = WaybillError.is(error) ? error : new WaybillError('UNKNOWN', `A send failed: ${String(error)}`, { cause: error });
-  return new Map(batch.map((_, index) => [index, cause]));
-}
-
 function throttled(message: OutgoingMessage, maxPendingBytes: number): WaybillError {
   const limit = `${maxPendingBytes} bytes wait to be stored already`;
-  return new WaybillError('THROTTLED', `"${message.type}" to ${destinationOf(message)} was not taken: ${limit}. Await earlier publishes.`);
+  return new WaybillError(
+    'THROTTLED',
+    `"${message.type}" to ${destinationOf(message)} was not taken: ${limit}. Await earlier publishes.`,
+  );
 }
 
 function orderKeyOf({ target, key }: OutgoingMessage): string | undefined {
@@ -201,6 +204,8 @@ function orderKeyOf({ target, key }: OutgoingMessage): string | undefined {
 /** FNV-1a, 32 bits: spreads keys over lanes. */
 function hash(text: string): number {
   let value = 0x811c9dc5;
-  for (let index = 0; index < text.length; index += 1) value = Math.imul(value ^ text.charCodeAt(index), 0x01000193) >>> 0;
+  for (let index = 0; index < text.length; index += 1) {
+    value = Math.imul(value ^ text.charCodeAt(index), 0x01000193) >>> 0;
+  }
   return value;
 }

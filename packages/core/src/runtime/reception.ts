@@ -3,6 +3,7 @@ import type { Clock } from '../driver/clock.ts';
 import type { Delivery, Subscription } from '../driver/driver.ts';
 import { WaybillError } from '../driver/errors.ts';
 import { type Reconnect, backoffMs } from './backoff.ts';
+import { asWaybillError } from './failures.ts';
 import type { ConsumerStatus, Observe } from './observe.ts';
 import { pause, Signal } from './waiting.ts';
 
@@ -24,6 +25,9 @@ export interface ReceptionOptions {
 
 /** A receive that waits this long after a failure has a connection again. */
 const CONNECTED_AFTER_MS = 2_000;
+
+/** What a subscription has to end that came after the consumer was closed. */
+const LATE_CLOSE_MS = 1_000;
 
 /** The pull loop of a consumer: subscribes, asks for what there is room for, and comes back after every failure. */
 export class Reception {
@@ -101,7 +105,7 @@ export class Reception {
         await this.#receive();
       } catch (error) {
         if (this.stopped) return;
-        const cause = WaybillError.is(error) ? error : new WaybillError('UNKNOWN', `Receiving from "${name}" failed: ${String(error)}`, { cause: error });
+        const cause = asWaybillError(error, `Receiving from "${name}"`);
         if (this.#starting !== undefined && !cause.retryable && cause.code !== 'UNKNOWN') return this.#refuse(cause);
         again = cause.code === 'NOT_FOUND';
         this.#failures += 1;
@@ -121,7 +125,9 @@ export class Reception {
 
   async #subscribe(): Promise<void> {
     if (this.#subscription === undefined) {
-      this.#subscription = await this.#options.subscribe();
+      const subscription = await this.#options.subscribe();
+      this.#subscription = subscription;
+      if (this.stopped) return subscription.close(this.#options.clock.now() + LATE_CLOSE_MS);
       this.#become('up');
     }
     this.#starting?.resolve();
@@ -151,6 +157,11 @@ export class Reception {
     this.#error = error;
     if (this.#status === status && error === undefined) return;
     this.#status = status;
-    this.#options.observe?.({ name: 'consumer', queue: this.#options.name, status, ...(error === undefined ? {} : { error }) });
+    this.#options.observe?.({
+      name: 'consumer',
+      queue: this.#options.name,
+      status,
+      ...(error === undefined ? {} : { error }),
+    });
   }
 }

@@ -1,9 +1,8 @@
-import type { Clock } from '../driver/clock.ts';
-import type { Delivery, Driver, OutgoingMessage, Queue, Settlement, Subscription } from '../driver/driver.ts';
-import { BatchError, WaybillError } from '../driver/errors.ts';
+import type { Delivery, OutgoingMessage, Queue, Settlement, Subscription } from '../driver/driver.ts';
+import { BatchError, type WaybillError } from '../driver/errors.ts';
 import { BOOKKEEPING_HEADER, type Bookkeeping, writeBookkeeping } from '../failure/bookkeeping.ts';
 import { copyId } from '../failure/copies.ts';
-import { type DeadLetter, type Letter, readLetter, untilIdle } from './dead-letters.ts';
+import { type DeadLane, type DeadLetter, type Letter, readLetter, untilIdle } from './dead-letters.ts';
 
 export interface RedriveOptions {
   /** Which letters go back. @default all */
@@ -20,11 +19,7 @@ export interface RedriveResult {
   readonly kept: number;
 }
 
-export interface RedriveEnvironment {
-  readonly driver: Driver;
-  readonly queue: Queue;
-  readonly name: string;
-  readonly clock: Clock;
+export interface RedriveEnvironment extends DeadLane {
   /** Resolves once all are stored; tried again while the broker is down. */
   readonly store: (messages: readonly OutgoingMessage[]) => Promise<void>;
 }
@@ -63,7 +58,8 @@ class Walk {
   readonly #options: RedriveOptions;
   readonly #subscription: Subscription;
   readonly #startedAt: number;
-  readonly #moved = new Set<string>();
+  /** By id, which redrive of it was moved. */
+  readonly #moved = new Map<string, number>();
   readonly #kept = new Set<string>();
   #held = 0;
   #redriven = 0;
@@ -87,12 +83,14 @@ class Walk {
     let ended = false;
     for (const delivery of batch) {
       const letter = readLetter(name, delivery);
-      const key = `${letter.letter.id}\0${letter.letter.redrives}`;
+      const { id, redrives, deadAt = 0 } = letter.letter;
+      const moved = this.#moved.get(id);
+      const diedAgain = moved === undefined ? deadAt > this.#startedAt : redrives > moved;
       // Died after the walk began, or was seen: it stays with us until the subscription gives it back.
-      if ((letter.letter.deadAt ?? 0) > this.#startedAt || this.#kept.has(key)) continue;
-      ended = this.#redriven >= (this.#options.max ?? Number.POSITIVE_INFINITY) && !this.#moved.has(key);
+      if (diedAgain || this.#kept.has(id)) continue;
+      ended = moved === undefined && this.#redriven >= (this.#options.max ?? Number.POSITIVE_INFINITY);
       if (ended) break;
-      const copy = this.#copy(letter, key);
+      const copy = this.#copy(letter);
       if (copy === 'hold') continue;
       if (copy !== 'twin') copies.push(copy);
       settled.push({ delivery, action: 'accept' });
@@ -103,15 +101,16 @@ class Walk {
   }
 
   /** The copy that replaces a letter; `twin`: a crash stored it twice, and its other copy was moved. */
-  #copy(letter: Letter, key: string): OutgoingMessage | 'hold' | 'twin' {
-    if (this.#moved.has(key)) return 'twin';
+  #copy(letter: Letter): OutgoingMessage | 'hold' | 'twin' {
+    const { id, redrives } = letter.letter;
+    if (this.#moved.has(id)) return 'twin';
     const { where } = this.#options;
     if (where === undefined || where(letter.letter)) {
-      this.#moved.add(key);
+      this.#moved.set(id, redrives);
       this.#redriven += 1;
       return backToWork(this.#environment, letter);
     }
-    this.#kept.add(key);
+    this.#kept.add(id);
     this.#held += 1;
     return this.#held <= MOST_HELD ? 'hold' : appendedAnew(this.#environment, letter);
   }
@@ -126,27 +125,25 @@ function backToWork({ queue, name }: RedriveEnvironment, { letter, bookkeeping }
     ...(topic === undefined ? {} : { topic }),
     ...(bookkeeping.id === undefined ? {} : { id: bookkeeping.id }),
   };
-  const target = { queue: queue.name, lane: 'work' } as const;
-  return moved(letter, target, copyId(letter.id, next, 'work'), next, queue.ordered);
+  return copyTo({ queue, lane: 'work' }, letter, copyId(letter.id, next, 'work'), next);
 }
 
 function appendedAnew({ queue }: RedriveEnvironment, { letter, bookkeeping }: Letter): OutgoingMessage {
   const hops = (bookkeeping.hops ?? 0) + 1;
   const id = `${copyId(letter.id, bookkeeping, 'dead')}h${hops}`;
-  return moved(letter, { queue: queue.name, lane: 'dead' }, id, { ...bookkeeping, hops }, queue.ordered);
+  return copyTo({ queue, lane: 'dead' }, letter, id, { ...bookkeeping, hops });
 }
 
-function moved(
+function copyTo(
+  { queue, lane }: { readonly queue: Queue; readonly lane: 'work' | 'dead' },
   letter: DeadLetter,
-  target: OutgoingMessage['target'],
   id: string,
   bookkeeping: Bookkeeping,
-  ordered: boolean,
 ): OutgoingMessage {
   const { delivery } = letter;
-  const key = ordered ? (letter.message?.metadata.key ?? delivery.key) : undefined;
+  const key = queue.ordered ? (letter.message?.metadata.key ?? delivery.key) : undefined;
   return {
-    target,
+    target: { queue: queue.name, lane },
     id,
     type: letter.type,
     contentType: delivery.contentType,

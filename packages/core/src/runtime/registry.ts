@@ -41,7 +41,10 @@ export class Registry {
   /** Throws INVALID_ARGUMENT unless the event may be published on this bus. */
   checkEvent(contract: Contract): void {
     if (contract.kind !== 'event') {
-      throw new WaybillError('INVALID_ARGUMENT', `"${contract.type}" is a command: send it to the queue that handles it.`);
+      throw new WaybillError(
+        'INVALID_ARGUMENT',
+        `"${contract.type}" is a command: send it to the queue that handles it.`,
+      );
     }
     this.#checkKnown(contract);
   }
@@ -83,7 +86,10 @@ export class Registry {
         if (kind !== 'command') continue;
         const owner = owners.get(type);
         if (owner !== undefined) {
-          throw new WaybillError('INVALID_ARGUMENT', `The command "${type}" is handled by "${owner}" and "${name}": a command has one queue.`);
+          throw new WaybillError(
+            'INVALID_ARGUMENT',
+            `The command "${type}" is handled by "${owner}" and "${name}": a command has one queue.`,
+          );
         }
         owners.set(type, name);
       }
@@ -95,7 +101,10 @@ function topicsOf(contracts: readonly Contract[], prefix: string): ReadonlyMap<s
   const topics = new Map<string, Topic>();
   for (const contract of contracts) {
     if (!isEvent(contract)) continue;
-    topics.set(contract.topic, { name: checkName('topic', physicalName(prefix, contract.topic)), keyed: contract.keyed });
+    topics.set(contract.topic, {
+      name: checkName('topic', physicalName(prefix, contract.topic)),
+      keyed: contract.keyed,
+    });
   }
   return topics;
 }
@@ -107,7 +116,10 @@ function physicalQueue(
   driver: Driver,
 ): Queue {
   if (ordered && driver.capabilities.ordering === 'none') {
-    throw new WaybillError('UNSUPPORTED', `Queue "${name}" is ordered, which ${driver.name} cannot do: choose a broker that can, or drop \`ordered\`.`);
+    throw new WaybillError(
+      'UNSUPPORTED',
+      `Queue "${name}" is ordered, which ${driver.name} cannot do: choose a broker that can, or drop \`ordered\`.`,
+    );
   }
   const types = new Map<string, string[]>();
   for (const contract of handles) {

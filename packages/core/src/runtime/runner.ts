@@ -5,7 +5,7 @@ import { WaybillError } from '../driver/errors.ts';
 import { CollectedSends } from '../failure/collected-sends.ts';
 import { HandlerWatch, type Timed } from '../failure/handler-time.ts';
 import { HandlerTimeout, poisonReason } from '../failure/retry-schedule.ts';
-import { type AnyHandler, Attempt, type CheckSend } from './handler-context.ts';
+import { type AnyHandler, Attempt, type AttemptOptions, type CheckSend } from './handler-context.ts';
 import type { HandleScope } from './middleware.ts';
 import type { Observe, Outcome } from './observe.ts';
 import type { Outcomes } from './outcomes.ts';
@@ -30,38 +30,41 @@ export interface RunnerOptions {
 }
 
 /** Thrown data that fits no schema is poison; the same error thrown by a handler is a failed attempt. */
-class Unfit {
+class Unfit extends Error {
   readonly error: unknown;
   constructor(error: unknown) {
+    super('the data does not fit', { cause: error });
     this.error = error;
   }
+}
+
+interface RunTimes {
+  readonly startedAt: number;
+  readonly timeoutMs: number;
+  readonly onOverrun: (run: Run) => void;
 }
 
 class Run implements Timed {
   readonly task: Task;
   readonly attempt: Attempt;
-  readonly startedAt: number;
-  readonly #timeoutMs: number;
-  readonly #onOverrun: (run: Run) => void;
+  readonly times: RunTimes;
   timeout: HandlerTimeout | undefined;
   overran = false;
 
-  constructor(task: Task, attempt: Attempt, startedAt: number, timeoutMs: number, onOverrun: (run: Run) => void) {
+  constructor(task: Task, attempt: Attempt, times: RunTimes) {
     this.task = task;
     this.attempt = attempt;
-    this.startedAt = startedAt;
-    this.#timeoutMs = timeoutMs;
-    this.#onOverrun = onOverrun;
+    this.times = times;
   }
 
   abort(): void {
-    this.timeout = new HandlerTimeout(this.#timeoutMs);
+    this.timeout = new HandlerTimeout(this.times.timeoutMs);
     this.task.abort(this.timeout);
   }
 
   overrun(): void {
     this.overran = true;
-    this.#onOverrun(this);
+    this.times.onOverrun(this);
   }
 }
 
@@ -69,11 +72,15 @@ class Run implements Timed {
 export class Runner {
   readonly #options: RunnerOptions;
   readonly #watch: HandlerWatch;
+  readonly #attempts: AttemptOptions;
+  readonly #onOverrun = (run: Run): void => this.#overran(run);
   #closing = false;
 
   constructor(options: RunnerOptions) {
     this.#options = options;
     this.#watch = new HandlerWatch(options.clock, options.timeoutMs);
+    const { queue, preparer, checkSend } = options;
+    this.#attempts = { queue, checkSend, collect: (incoming) => new CollectedSends(preparer, queue, incoming) };
   }
 
   /** From now on a handler that ends because its signal aborted has not failed: its message is given back. */
@@ -87,20 +94,26 @@ export class Runner {
 
   start(task: Task): void {
     const { message, poison } = task;
-    const { outcomes, clock, timeoutMs, queue, preparer, checkSend } = this.#options;
+    const { outcomes, clock, timeoutMs } = this.#options;
     task.running = true;
     task.controller = undefined;
-    if (message === undefined || poison !== undefined) return this.#end(task, () => poison && outcomes.poisoned(task, poison.reason, poison.error));
-    const attempt = new Attempt(task, message, queue, () => new CollectedSends(preparer, queue, message.metadata), checkSend);
-    const run = new Run(task, attempt, clock.now(), timeoutMs, (late) => this.#overran(late));
-    this.#watch.start(run);
-    try {
-      const result = this.#handle(run);
-      if (isPromise(result)) result.then(() => this.#succeeded(run), (error: unknown) => this.#failed(run, error));
-      else this.#succeeded(run);
-    } catch (error) {
-      this.#failed(run, error);
+    if (poison !== undefined || message === undefined) {
+      return this.#end(task, () => poison && outcomes.poisoned(task, poison.reason, poison.error));
     }
+    const attempt = new Attempt(task, message, this.#attempts);
+    const run = new Run(task, attempt, { startedAt: clock.now(), timeoutMs, onOverrun: this.#onOverrun });
+    this.#watch.start(run);
+    let result: Awaitable<unknown>;
+    try {
+      result = this.#handle(run);
+    } catch (error) {
+      return this.#failed(run, error);
+    }
+    if (!isPromise(result)) return this.#succeeded(run);
+    result.then(
+      () => this.#succeeded(run),
+      (error: unknown) => this.#failed(run, error),
+    );
   }
 
   #handle({ attempt }: Run): Awaitable<unknown> {
@@ -108,7 +121,7 @@ export class Runner {
     const { type, data, metadata } = attempt.message;
     const handler = handlers[type] as AnyHandler;
     return chain(this.#fit(contracts.get(type) as Contract, metadata.version, data), (fitting) => {
-      if (middleware === undefined) return handler(fitting, attempt) as Awaitable<unknown>;
+      if (middleware === undefined) return handler(fitting, attempt);
       return middleware(attempt, async () => void (await handler(fitting, attempt)));
     });
   }
@@ -140,15 +153,20 @@ export class Runner {
   #failed(run: Run, thrown: unknown): void {
     const { task, timeout } = run;
     const { outcomes } = this.#options;
-    this.#end(task, () => {
-      if (thrown instanceof Unfit) {
-        const reason = poisonReason(thrown.error) ?? 'invalid';
-        this.#report(run, reason === 'unknown-version' ? 'retried' : 'dead-lettered', thrown.error);
-        return outcomes.poisoned(task, reason, thrown.error);
-      }
-      if (this.#closing && timeout === undefined && task.controller?.signal.aborted === true) return this.#report(run, 'dropped', thrown);
-      this.#report(run, outcomes.failed(task, timeout ?? thrown), thrown);
-    }, run);
+    this.#end(
+      task,
+      () => {
+        if (thrown instanceof Unfit) {
+          const reason = poisonReason(thrown.error) ?? 'invalid';
+          this.#report(run, reason === 'unknown-version' ? 'retried' : 'dead-lettered', thrown.error);
+          return outcomes.poisoned(task, reason, thrown.error);
+        }
+        const stopped = this.#closing && timeout === undefined && task.controller?.signal.aborted === true;
+        if (stopped) return this.#report(run, 'dropped', thrown);
+        this.#report(run, outcomes.failed(task, timeout ?? thrown), thrown);
+      },
+      run,
+    );
   }
 
   /** The handler returned; `decide` says what becomes of its message unless that is decided or not ours any more. */
@@ -167,7 +185,7 @@ export class Runner {
   #overran(run: Run): void {
     const { task, timeout } = run;
     const { observe, queue, outcomes, clock } = this.#options;
-    observe?.({ name: 'stuck', queue, type: task.type, id: task.id, sinceMs: clock.now() - run.startedAt });
+    observe?.({ name: 'stuck', queue, type: task.type, id: task.id, sinceMs: clock.now() - run.times.startedAt });
     task.running = false;
     if (task.lost) this.#options.onAbandoned(task);
     else this.#report(run, outcomes.failed(task, timeout), timeout);
@@ -176,7 +194,8 @@ export class Runner {
   #report(run: Run, outcome: Outcome, error: unknown): void {
     const { observe, queue, clock } = this.#options;
     if (observe === undefined) return;
-    const { task, startedAt } = run;
+    const { task } = run;
+    const { startedAt } = run.times;
     const traceparent = task.message?.metadata.traceparent;
     observe({
       name: 'handled',
@@ -195,5 +214,8 @@ export class Runner {
 }
 
 function unfit(error: unknown): never {
-  throw WaybillError.is(error) ? new Unfit(error) : new Unfit(new WaybillError('INVALID_MESSAGE', 'A schema threw.', { cause: error }));
+  const cause = WaybillError.is(error)
+    ? error
+    : new WaybillError('INVALID_MESSAGE', 'A schema threw.', { cause: error });
+  throw new Unfit(cause);
 }

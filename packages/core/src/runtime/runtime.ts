@@ -18,6 +18,7 @@ import { Provisioner } from './provisioner.ts';
 import { Publisher } from './publisher.ts';
 import { type RedriveOptions, type RedriveResult, redrive } from './redrive.ts';
 import { Registry } from './registry.ts';
+import { unlessAborted } from './waiting.ts';
 
 const LEASE_TICK_MS = 500;
 
@@ -48,7 +49,10 @@ export class Runtime implements Bus {
     this.#middleware = composeHandle(middleware);
     this.#codec = composeCodec(middleware);
     this.#preparer = new Preparer({ source, prefix, clock, capabilities: driver.capabilities, codec: this.#codec });
-    this.#freeze = new FreezeWatch(() => this.#keepAlive(), (frozenMs) => this.#frozen(frozenMs));
+    this.#freeze = new FreezeWatch(
+      () => this.#keepAlive(),
+      (frozenMs) => this.#frozen(frozenMs),
+    );
     this.#publisher = new Publisher({
       send: this.#sender(),
       limit: driver.limits.send,
@@ -66,58 +70,61 @@ export class Runtime implements Bus {
   publish<E extends EventContract>(event: E, data: InputOf<E>, options?: PublishOptions & SignalOption): Promise<void> {
     return this.#send(() => {
       this.#registry.checkEvent(event);
-      return this.#preparer.prepare(event, undefined, data, options);
+      return this.#preparer.prepare({ contract: event, data, options });
     }, options?.signal);
   }
 
-  send<Q extends QueueContract, C extends CommandOf<Q>>(queue: Q, command: C, data: InputOf<C>, options?: SendOptions & SignalOption): Promise<void> {
+  send<Q extends QueueContract, C extends CommandOf<Q>>(
+    queue: Q,
+    command: C,
+    data: InputOf<C>,
+    options?: SendOptions & SignalOption,
+  ): Promise<void> {
     return this.#send(() => {
       this.#registry.checkCommand(queue, command);
-      return this.#preparer.prepare(command, queue.name, data, options);
+      return this.#preparer.prepare({ contract: command, queue: queue.name, data, options });
     }, options?.signal);
   }
 
-  async prepare<E extends EventContract>(event: E, data: InputOf<E>, options?: PublishOptions): Promise<OutgoingMessage> {
+  async prepare<E extends EventContract>(
+    event: E,
+    data: InputOf<E>,
+    options?: PublishOptions,
+  ): Promise<OutgoingMessage> {
     this.#registry.checkEvent(event);
-    return this.#preparer.prepare(event, undefined, data, options);
+    return this.#preparer.prepare({ contract: event, data, options });
   }
 
-  async prepareSend<Q extends QueueContract, C extends CommandOf<Q>>(queue: Q, command: C, data: InputOf<C>, options?: SendOptions): Promise<OutgoingMessage> {
+  async prepareSend<Q extends QueueContract, C extends CommandOf<Q>>(
+    queue: Q,
+    command: C,
+    data: InputOf<C>,
+    options?: SendOptions,
+  ): Promise<OutgoingMessage> {
     this.#registry.checkCommand(queue, command);
-    return this.#preparer.prepare(command, queue.name, data, options);
+    return this.#preparer.prepare({ contract: command, queue: queue.name, data, options });
   }
 
   async dispatch(batch: readonly OutgoingMessage[], options?: SignalOption): Promise<void> {
-    const results = await Promise.allSettled(batch.map((message) => this.#publisher.publish(message, options?.signal)));
+    const results = await Promise.allSettled(batch.map((message) => this.#publish(message, options?.signal)));
     const failures = results.flatMap((result, index): BatchFailure[] => {
       if (result.status === 'fulfilled') return [];
       const reason: unknown = result.reason;
-      const error = WaybillError.is(reason) ? reason : new WaybillError('TIMEOUT', 'The dispatch was aborted: it may be stored or not.', { cause: reason });
+      const error = WaybillError.is(reason)
+        ? reason
+        : new WaybillError('TIMEOUT', 'The dispatch was aborted: it may be stored or not.', { cause: reason });
       return [{ index, error }];
     });
     if (failures.length > 0) throw new BatchError(failures, batch.length);
   }
 
-  async consume<C extends Contract>(definition: QueueContract<C>, handlers: Handlers<C>, options: ConsumeOptions = {}): Promise<Consumer> {
+  async consume<C extends Contract>(
+    definition: QueueContract<C>,
+    handlers: Handlers<C>,
+    options: ConsumeOptions = {},
+  ): Promise<Consumer> {
     this.#checkOpen();
-    const queue = this.#registry.queue(definition);
-    const settings = consumeSettings(definition, options, this.#driver.capabilities);
-    const contracts = new Map<string, Contract>(definition.handles.map((contract) => [contract.type, contract]));
-    const { clock, random, reconnect } = this.#settings;
-    const consumer = new QueueConsumer({
-      name: definition.name,
-      handlers: checkHandlers(definition, handlers),
-      driver: this.#driver,
-      publisher: this.#publisher,
-      preparer: this.#preparer,
-      checkSend: (contract, to) => (to === undefined ? this.#registry.checkEvent(contract) : this.#registry.checkCommand(to, contract)),
-      middleware: this.#middleware,
-      codec: this.#codec,
-      observe: this.#observe,
-      beforeSettle: () => this.#freeze.check(),
-      provision: (signal, again) => this.#provision(signal, again),
-      queue, contracts, settings, clock, random, reconnect,
-    });
+    const consumer = this.#consumer(definition, checkHandlers(definition, handlers), options);
     this.#consumers.add(consumer);
     this.#keepAlive();
     try {
@@ -127,40 +134,49 @@ export class Runtime implements Bus {
       throw error;
     }
     const close = async ({ deadlineMs }: CloseOptions = {}): Promise<void> => {
-      await consumer.close(closeTimes(clock, deadlineMs));
+      await consumer.close(closeTimes(this.#settings.clock, deadlineMs));
       this.#consumers.delete(consumer);
     };
     return { health: () => consumer.health(), close, [Symbol.asyncDispose]: () => close() };
   }
 
-  deadLetters(queue: QueueContract): AsyncIterable<DeadLetter> {
-    return listLetters(this.#driver, this.#registry.queue(queue), queue.name, this.#settings.clock);
+  deadLetters(definition: QueueContract, options: SignalOption = {}): AsyncIterable<DeadLetter> {
+    const queue = this.#registry.queue(definition);
+    return listLetters(
+      { driver: this.#driver, queue, name: definition.name, clock: this.#settings.clock },
+      options.signal,
+    );
   }
 
   async redrive(definition: QueueContract, options: RedriveOptions = {}): Promise<RedriveResult> {
     this.#checkOpen();
     const queue = this.#registry.queue(definition);
     const store = (messages: readonly OutgoingMessage[]): Promise<void> => this.dispatch(messages);
-    const result = await redrive({ driver: this.#driver, queue, name: definition.name, clock: this.#settings.clock, store }, options);
+    const result = await redrive(
+      { driver: this.#driver, queue, name: definition.name, clock: this.#settings.clock, store },
+      options,
+    );
     this.#observe?.({ name: 'redriven', queue: definition.name, count: result.redriven });
     return result;
   }
 
-  async purge(queue: QueueContract, lane: Lane): Promise<void> {
-    await this.#admin('purge').purge(this.#registry.queue(queue), lane);
+  async purge(queue: QueueContract, lane: Lane, options: SignalOption = {}): Promise<void> {
+    await unlessAborted(this.#admin('purge').purge(this.#registry.queue(queue), lane), options.signal);
   }
 
-  async depth(queue: QueueContract): Promise<Depth> {
-    return this.#admin('depth').depth(this.#registry.queue(queue));
+  async depth(queue: QueueContract, options: SignalOption = {}): Promise<Depth> {
+    return unlessAborted(this.#admin('depth').depth(this.#registry.queue(queue)), options.signal);
   }
 
   health(): BusHealth {
     const consumers = [...this.#consumers].map((consumer) => consumer.health());
     const error = this.#publisher.failing;
-    const down = error?.retryable === true || consumers.some(({ status }) => status === 'down' || status === 'starting');
+    const down =
+      error?.retryable === true || consumers.some(({ status }) => status === 'down' || status === 'starting');
     const degraded = error !== undefined || consumers.some(({ status }) => status === 'degraded');
+    const moving = degraded ? 'degraded' : 'up';
     return {
-      status: down ? 'down' : degraded ? 'degraded' : 'up',
+      status: down ? 'down' : moving,
       driver: this.#driver.name,
       consumers,
       publisher: { pending: this.#publisher.pending, ...(error === undefined ? {} : { error }) },
@@ -171,7 +187,10 @@ export class Runtime implements Bus {
     return this.#registry.topology;
   }
 
-  async provision(mode: 'create' | 'verify' = this.#settings.provision, options: SignalOption = {}): Promise<readonly string[]> {
+  async provision(
+    mode: 'create' | 'verify' = this.#settings.provision,
+    options: SignalOption = {},
+  ): Promise<readonly string[]> {
     const provisioner = new Provisioner(this.#driver, this.#registry.topology, mode);
     return provisioner.ensure(options.signal ?? new AbortController().signal);
   }
@@ -196,15 +215,52 @@ export class Runtime implements Bus {
     this.#freeze.stop();
   }
 
+  #consumer(
+    definition: QueueContract,
+    handlers: Readonly<Record<string, AnyHandler>>,
+    options: ConsumeOptions,
+  ): QueueConsumer {
+    const { clock, random, reconnect } = this.#settings;
+    return new QueueConsumer({
+      name: definition.name,
+      queue: this.#registry.queue(definition),
+      contracts: new Map(definition.handles.map((contract) => [contract.type, contract])),
+      settings: consumeSettings(definition, options, this.#driver.capabilities),
+      handlers,
+      clock,
+      random,
+      reconnect,
+      driver: this.#driver,
+      publisher: this.#publisher,
+      preparer: this.#preparer,
+      checkSend: (contract, queue) => this.#checkSend(contract, queue),
+      middleware: this.#middleware,
+      codec: this.#codec,
+      observe: this.#observe,
+      beforeSettle: () => this.#freeze.check(),
+      provision: (signal, again) => this.#provision(signal, again),
+    });
+  }
+
+  #checkSend(contract: Contract, queue: QueueContract | undefined): void {
+    if (queue === undefined) this.#registry.checkEvent(contract);
+    else this.#registry.checkCommand(queue, contract);
+  }
+
   #send(prepare: () => Awaitable<OutgoingMessage>, signal: AbortSignal | undefined): Promise<void> {
     try {
       this.#checkOpen();
       const message = prepare();
-      if (!isPromise(message)) return this.#publisher.publish(message, signal);
-      return Promise.resolve(message).then((prepared) => this.#publisher.publish(prepared, signal));
+      if (!isPromise(message)) return this.#publish(message, signal);
+      return Promise.resolve(message).then((prepared) => this.#publish(prepared, signal));
     } catch (error) {
-      return Promise.reject(error as Error);
+      return Promise.reject(error);
     }
+  }
+
+  #publish(message: OutgoingMessage, signal: AbortSignal | undefined): Promise<void> {
+    if (this.#publisher.pending === 0) this.#freeze.keepAlive(true);
+    return this.#publisher.publish(message, signal);
   }
 
   #sender(): Send {
@@ -225,7 +281,10 @@ export class Runtime implements Bus {
     this.#checkOpen();
     const { admin } = this.#driver;
     if (admin !== undefined) return admin;
-    throw new WaybillError('UNSUPPORTED', `${what} needs management rights, which this ${this.#driver.name} driver was not given.`);
+    throw new WaybillError(
+      'UNSUPPORTED',
+      `${what} needs management rights, which this ${this.#driver.name} driver was not given.`,
+    );
   }
 
   #checkOpen(): void {
@@ -251,12 +310,18 @@ export class Runtime implements Bus {
   }
 }
 
-function checkHandlers<C extends Contract>(queue: QueueContract<C>, handlers: Handlers<C>): Readonly<Record<string, AnyHandler>> {
+function checkHandlers<C extends Contract>(
+  queue: QueueContract<C>,
+  handlers: Handlers<C>,
+): Readonly<Record<string, AnyHandler>> {
   const given = handlers as unknown as Readonly<Record<string, AnyHandler>>;
   const wanted = queue.handles.map(({ type }) => type);
   const missing = wanted.filter((type) => typeof given[type] !== 'function');
   const unknown = Object.keys(given).filter((type) => !wanted.includes(type as C['type']));
   if (missing.length === 0 && unknown.length === 0) return given;
-  const problems = [...missing.map((type) => `"${type}" has no handler`), ...unknown.map((type) => `"${type}" is not handled by it`)];
+  const problems = [
+    ...missing.map((type) => `"${type}" has no handler`),
+    ...unknown.map((type) => `"${type}" is not handled by it`),
+  ];
   throw new WaybillError('INVALID_ARGUMENT', `Handlers of queue "${queue.name}": ${problems.join(', ')}.`);
 }

@@ -33,7 +33,8 @@ export class Scheduler {
     return this.#ready.size;
   }
 
-  add(task: Task): void {
+  /** `dueAt`: not before then, and its chain waits for it. */
+  add(task: Task, dueAt?: number): void {
     if (task.chainKey !== undefined) {
       const chain = this.#chains.get(task.chainKey);
       if (chain !== undefined) return chain.push(task);
@@ -41,6 +42,7 @@ export class Scheduler {
       started.push(task);
       this.#chains.set(task.chainKey, started);
     }
+    if (dueAt !== undefined) return this.hold(task, dueAt);
     this.#ready.push(task);
     this.#pump();
   }
@@ -81,6 +83,7 @@ export class Scheduler {
   /** Forgets what was not started, and starts what is added from now on. */
   resume(): void {
     this.#ready.clear();
+    this.#held.clear();
     for (const [key, chain] of this.#chains) if (chain.peek()?.running !== true) this.#chains.delete(key);
     this.#stopped = false;
   }
@@ -94,16 +97,19 @@ export class Scheduler {
   #pump(): void {
     if (this.#pumping) return;
     this.#pumping = true;
-    while (!this.#stopped && this.#running < this.#concurrency) {
-      const task = this.#ready.shift();
-      if (task === undefined) break;
-      if (task.lost) {
-        this.done(task);
-        continue;
+    try {
+      while (!this.#stopped && this.#running < this.#concurrency) {
+        const task = this.#ready.shift();
+        if (task === undefined) break;
+        if (task.lost || task.ending) {
+          this.done(task);
+          continue;
+        }
+        this.#running += 1;
+        this.#start(task);
       }
-      this.#running += 1;
-      this.#start(task);
+    } finally {
+      this.#pumping = false;
     }
-    this.#pumping = false;
   }
 }

@@ -1,7 +1,8 @@
 import type { Clock } from '../driver/clock.ts';
 import type { Headers, Limit, Settlement, Subscription } from '../driver/driver.ts';
-import { BatchError, WaybillError } from '../driver/errors.ts';
+import type { WaybillError } from '../driver/errors.ts';
 import { type Reconnect, backoffMs } from './backoff.ts';
+import { failuresOf } from './failures.ts';
 import type { Task } from './task.ts';
 
 export interface SettlerOptions {
@@ -15,6 +16,8 @@ export interface SettlerOptions {
   readonly guard: (task: Task) => 'go' | 'wait' | 'drop';
   readonly onSettled: (task: Task) => void;
   readonly onLost: (tasks: readonly Task[], cause: WaybillError) => void;
+  /** A call ended, or there was nothing to settle after all. */
+  readonly onIdle: () => void;
 }
 
 interface Pending {
@@ -90,11 +93,11 @@ export class Settler {
     this.#options.beforeSettle();
     const batch = this.#gather();
     if (this.#pending.length > 0) this.#schedule();
-    if (batch.length === 0) return;
+    if (batch.length === 0) return this.#options.onIdle();
     this.#open += 1;
     subscription.settle(batch.map((pending) => pending.settlement)).then(
       () => this.#settled(batch, new Map()),
-      (error: unknown) => this.#settled(batch, failuresOf(batch, error)),
+      (error: unknown) => this.#settled(batch, failuresOf(batch.length, error, 'Settling')),
     );
   }
 
@@ -119,6 +122,7 @@ export class Settler {
       for (const { task } of batch) if (!task.lost) this.#options.onSettled(task);
     } else this.#partly(batch, failures);
     if (this.#pending.length > 0) this.#schedule(this.#retryMs());
+    this.#options.onIdle();
   }
 
   #partly(batch: readonly Pending[], failures: ReadonlyMap<number, WaybillError>): void {
@@ -138,10 +142,4 @@ export class Settler {
   #retryMs(): number {
     return this.#failures === 0 ? 0 : backoffMs(this.#failures, this.#options.reconnect, this.#options.random);
   }
-}
-
-function failuresOf(batch: readonly Pending[], error: unknown): ReadonlyMap<number, WaybillError> {
-  if (BatchError.is(error)) return new Map(error.failures.map((failure) => [failure.index, failure.error]));
-  const cause = WaybillError.is(error) ? error : new WaybillError('UNKNOWN', `Settling failed: ${String(error)}`, { cause: error });
-  return new Map(batch.map((_, index) => [index, cause]));
 }

@@ -31,7 +31,7 @@ export class Task implements CopySource {
   unverified = false;
   /** Its handler has not returned. */
   running = false;
-  /** Its outcome is decided; what follows is copies and settlement. */
+  /** Its outcome is decided; what follows is copies and settlement, and it never runs again. */
   ending = false;
   startedAt = 0;
   controller: AbortController | undefined;

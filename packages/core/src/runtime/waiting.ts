@@ -2,7 +2,7 @@ import type { Clock } from '../driver/clock.ts';
 
 /** Wakes everyone who waits for the next change. */
 export class Signal {
-  #waiting: (() => void)[] = [];
+  readonly #waiting: (() => void)[] = [];
   #raised = 0;
 
   /** Changes so far: take it before looking, and wait for what is newer. */
@@ -33,5 +33,16 @@ export function pause(clock: Clock, ms: number, signal: AbortSignal): Promise<vo
     const cancel = clock.after(ms, done);
     signal.addEventListener('abort', done, { once: true });
     if (signal.aborted) done();
+  });
+}
+
+/** What `work` resolves with, unless `signal` aborts first; `work` then goes on unwatched. */
+export async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (signal === undefined) return work;
+  return new Promise<T>((resolve, reject) => {
+    const onAbort = (): void => reject(signal.reason as Error);
+    if (signal.aborted) onAbort();
+    signal.addEventListener('abort', onAbort, { once: true });
+    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort));
   });
 }

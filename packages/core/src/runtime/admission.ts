@@ -1,0 +1,168 @@
+import type { Awaitable } from '../contract/validate.ts';
+import type { Clock } from '../driver/clock.ts';
+import type { Subscription } from '../driver/driver.ts';
+import { WaybillError } from '../driver/errors.ts';
+import { BOOKKEEPING_HEADER, type Bookkeeping } from '../failure/bookkeeping.ts';
+import { CrashIsolation } from '../failure/crash-poison.ts';
+import type { Holding } from './holding.ts';
+import type { Observe } from './observe.ts';
+import type { Outcomes } from './outcomes.ts';
+import type { Scheduler } from './scheduler.ts';
+import type { Settler } from './settler.ts';
+import type { Task } from './task.ts';
+
+export interface AdmissionOptions {
+  readonly name: string;
+  readonly ordered: boolean;
+  /** False: the broker hands the whole queue to one process, and to another once this one changes its window. */
+  readonly sharesQueue: boolean;
+  readonly window: number;
+  readonly filtersTypes: boolean;
+  readonly maxDeliveries: number;
+  readonly clock: Clock;
+  readonly observe: Observe | undefined;
+  readonly holding: Holding;
+  readonly scheduler: Scheduler;
+  readonly settler: Settler;
+  readonly outcomes: Outcomes;
+}
+
+/** A copy that the broker does not take for this long no longer keeps the only place of an isolation. */
+const STALLED_MS = 1_000;
+
+/** How many deliveries may be held, and which of them may run: the window, and isolation when something kills processes. */
+export class Admission {
+  readonly #options: AdmissionOptions;
+  readonly #isolation: CrashIsolation;
+  #suspects: readonly Task[] = [];
+  #isolating = false;
+  #stalledSince: number | undefined;
+  /** Given back to open the window, with what the broker does not know of it. */
+  #remembered: { readonly id: string; readonly bookkeeping: Bookkeeping; readonly dueAt: number } | undefined;
+
+  constructor(options: AdmissionOptions) {
+    this.#options = options;
+    this.#isolation = new CrashIsolation(options.maxDeliveries);
+  }
+
+  /** Deliveries that the broker may hand out at most. */
+  get window(): number {
+    return this.#isolation.isolated ? 1 : this.#options.window;
+  }
+
+  /** How many may be received now. */
+  room(subscription: Subscription): Awaitable<number> {
+    const { holding, sharesQueue } = this.#options;
+    const free = sharesQueue || holding.size === 0;
+    const cleared = free && this.#isolation.cleared && !this.#isolating;
+    if (this.#stalled || cleared) return this.#open(subscription);
+    if (this.#isolating) return holding.size > 0 ? 0 : this.#isolate(subscription);
+    return this.window - holding.size;
+  }
+
+  /** Called every now and then; whether {@link room} should be asked again. */
+  tick(): boolean {
+    const { clock, outcomes, scheduler } = this.#options;
+    const stuck = outcomes.pending > 0 && scheduler.running === 0;
+    this.#stalledSince = stuck ? (this.#stalledSince ?? clock.now()) : undefined;
+    return this.#stalled;
+  }
+
+  /** Runs what arrived, or does with it what must be done instead. */
+  take(task: Task): void {
+    const { holding } = this.#options;
+    const suspicion = this.#isolation.judge(task.delivery.deliveries, holding.size);
+    holding.add(task);
+    if (suspicion === 'isolate') this.#suspect(task);
+    else if (suspicion === 'crash-loop') this.#crashLoop(task);
+    else this.#admit(task);
+  }
+
+  /**
+   * Ordered: it waits for its next attempt, and other keys go on. In isolation there is no place for others: since it
+   * harmed nothing, the consumer opens. Where another process would get the queue by that, it gives the message back
+   * first, so that order holds, and remembers its attempt.
+   */
+  hold(task: Task, dueAt: number): void {
+    const { scheduler, sharesQueue } = this.#options;
+    const opens = this.#isolation.isolated && !this.#isolating && this.#isolation.isHarmless(task.delivery.deliveries);
+    if (opens) this.#isolation.clear();
+    if (!opens || sharesQueue) return scheduler.hold(task, dueAt);
+    this.#remembered = { id: task.id, bookkeeping: task.bookkeeping, dueAt };
+    this.release(task);
+  }
+
+  /** On the way into isolation: once nothing else is left to do, what remains goes back to the broker. */
+  drain(busy: boolean): void {
+    const { ordered, holding } = this.#options;
+    if (!this.#isolating || this.#suspects.length === 0) return;
+    if (ordered ? busy : holding.size > this.#suspects.length) return;
+    for (const task of ordered ? holding.tasks : this.#suspects) this.release(task);
+    this.#suspects = [];
+  }
+
+  /** Lost deliveries are suspects no longer. */
+  forgetLost(): void {
+    this.#suspects = this.#suspects.filter((task) => !task.lost);
+  }
+
+  release(task: Task): void {
+    task.ending = true;
+    this.#options.settler.release(task);
+  }
+
+  /** Good messages flow while the copies of others cannot be stored. */
+  get #stalled(): boolean {
+    const { clock, ordered } = this.#options;
+    if (ordered || this.#isolating || !this.#isolation.isolated || this.#stalledSince === undefined) return false;
+    return this.#stalledSince + STALLED_MS <= clock.now();
+  }
+
+  async #open(subscription: Subscription): Promise<number> {
+    await subscription.resize(this.#options.window);
+    this.#isolation.open();
+    return this.window - this.#options.holding.size;
+  }
+
+  async #isolate(subscription: Subscription): Promise<number> {
+    await subscription.resize(1);
+    this.#isolating = false;
+    this.#isolation.isolate();
+    this.#options.scheduler.resume();
+    return this.window - this.#options.holding.size;
+  }
+
+  #admit(task: Task): void {
+    const { clock, outcomes, filtersTypes } = this.#options;
+    const { notBefore } = task.bookkeeping;
+    const first = task.delivery.headers[BOOKKEEPING_HEADER] === undefined;
+    if (notBefore !== undefined && notBefore > clock.now()) outcomes.early(task, notBefore);
+    // From a broker without filters a first delivery may be of a type that is not bound; a copy was ours once.
+    else if (!filtersTypes && first && task.poison?.reason === 'unknown-type') outcomes.skipped(task, 'unbound-type');
+    else this.#schedule(task);
+  }
+
+  #schedule(task: Task): void {
+    const remembered = this.#remembered;
+    if (remembered?.id !== task.id) return this.#options.scheduler.add(task);
+    this.#remembered = undefined;
+    task.bookkeeping = remembered.bookkeeping;
+    this.#options.scheduler.add(task, remembered.dueAt);
+  }
+
+  #suspect(task: Task): void {
+    const { observe, name, ordered, scheduler } = this.#options;
+    this.#suspects = [...this.#suspects, task];
+    if (this.#isolating) return;
+    this.#isolating = true;
+    observe?.({ name: 'isolated', queue: name, deliveries: task.delivery.deliveries });
+    // Order would not survive that some of what is held goes on and some goes back.
+    if (ordered) scheduler.stop();
+  }
+
+  #crashLoop(task: Task): void {
+    const times = `It was handed out ${task.delivery.deliveries} times, at last alone`;
+    const error = new WaybillError('UNKNOWN', `${times}, and no attempt came to an end: it may kill the process.`);
+    this.#options.outcomes.dead(task, 'crash-loop', error);
+  }
+}
