@@ -1,0 +1,22 @@
+export { type ContainerControl, controlContainer, readyOrRemoved, untilReady } from './container.ts';
+export { ensureEngine, engineVersion, stopEngine } from './engine.ts';
+export { eventually, type EventuallyOptions } from './eventually.ts';
+export { freePort } from './free-port.ts';
+export { type Image, type ImageKind, resolveImage } from './images.ts';
+export { LocalContainer } from './local-container.ts';
+export { ownerLabels } from './owner.ts';
+export { prepare } from './prepare-machine.ts';
+export { printProgress, type Progress, silent, withoutRepeats } from './progress.ts';
+export { type Proxy, type ProxyOptions, startProxy } from './proxy.ts';
+export {
+  attachRabbitmq,
+  type Rabbitmq,
+  type RabbitmqDescriptor,
+  type RabbitmqOptions,
+  rabbitmqVersionAt,
+  startRabbitmq,
+} from './rabbitmq.ts';
+export { isBrokerGiven, rabbitmqPassword, rabbitmqUser, type RabbitmqVersion } from './rabbitmq-settings.ts';
+export { sweepLeftovers } from './sweep.ts';
+export { startToxiproxy, type ToxiproxyDescriptor, type ToxiproxyServer } from './toxiproxy.ts';
+export { startWorker, type Worker, type WorkerExit, type WorkerOptions } from './worker.ts';

@@ -1,0 +1,35 @@
+import type { ImageKind } from './images.ts';
+import { setting } from './setting.ts';
+
+export type RabbitmqVersion = 'current' | 'old';
+
+/** Both hold what a URL must encode, so that a test for leaked secrets sees two forms. */
+export const rabbitmqUser = 'way@bill';
+export const rabbitmqPassword = 'bill@secret/1';
+
+/** The image of each version and the setting that names a broker which runs already. */
+export const rabbitmqVersions: Readonly<Record<RabbitmqVersion, { image: ImageKind; urlSetting: string }>> = {
+  current: { image: 'rabbitmq-current', urlSetting: 'WAYBILL_RABBITMQ_URL' },
+  old: { image: 'rabbitmq-old', urlSetting: 'WAYBILL_RABBITMQ_OLD_URL' },
+};
+
+/** Whether a broker is given by URL. Then no container of any kind is started, and what needs one is left out. */
+export function isBrokerGiven(): boolean {
+  return setting(rabbitmqVersions.current.urlSetting) !== undefined;
+}
+
+export function rabbitmqUrl(port: number): string {
+  return `amqp://${encodeURIComponent(rabbitmqUser)}:${encodeURIComponent(rabbitmqPassword)}@127.0.0.1:${port}`;
+}
+
+/** Files that make an official or an equivalent image the broker of a test. */
+export function rabbitmqFiles(management: boolean): { target: string; content: string }[] {
+  const settings = [`default_user = ${rabbitmqUser}`, `default_pass = ${rabbitmqPassword}`];
+  const files = [];
+  if (management) {
+    // The official image without management switches the collector off in a file of its own.
+    settings.push('management_agent.disable_metrics_collector = false');
+    files.push({ target: '/etc/rabbitmq/enabled_plugins', content: '[rabbitmq_management].\n' });
+  }
+  return [...files, { target: '/etc/rabbitmq/conf.d/90-waybill.conf', content: `${settings.join('\n')}\n` }];
+}

@@ -1,0 +1,33 @@
+import { inject, test } from 'vitest';
+
+import { attachRabbitmq, type Rabbitmq, type ToxiproxyDescriptor } from '../src/index.ts';
+
+const containers = inject('containers');
+
+/** A test that needs a container: left out when `WAYBILL_RABBITMQ_URL` gives the broker. */
+export const containerTest = containers === undefined ? test.skip : test;
+
+/**
+ * The broker of the whole run. Other files use it at the same time: put faults into a proxy of your own, and start a
+ * broker of your own for a fault of the broker.
+ */
+export function sharedRabbitmq(): Rabbitmq {
+  return attachRabbitmq(inject('rabbitmq'));
+}
+
+/** The old broker of the whole run, for a {@link containerTest}. */
+export function sharedOldRabbitmq(): Rabbitmq {
+  return attachRabbitmq(present(containers).rabbitmqOld);
+}
+
+/** Where a {@link containerTest} opens its proxies. */
+export function sharedToxiproxy(): ToxiproxyDescriptor {
+  return present(containers).toxiproxy;
+}
+
+function present<T>(value: T | undefined): T {
+  if (value === undefined) {
+    throw new Error('This needs a container: make it a containerTest.');
+  }
+  return value;
+}

@@ -1,0 +1,14 @@
+import { defineConfig } from 'vitest/config';
+
+export default defineConfig({
+  test: {
+    name: 'integration',
+    include: ['test/**/*.test.ts'],
+    globalSetup: ['test/brokers.ts'],
+    // They wait more than they compute.
+    maxWorkers: 4,
+    testTimeout: 30_000,
+    hookTimeout: 120_000,
+    teardownTimeout: 30_000,
+  },
+});
