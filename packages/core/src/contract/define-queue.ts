@@ -30,7 +30,9 @@ export function defineQueue<C extends Contract>(name: string, options: QueueOpti
   if (!Array.isArray(handles) || handles.length === 0) refuse(name, 'handles nothing: list its contracts in `handles`');
   const ordered = options.ordered ?? false;
   const seen = new Set<string>();
+  if (typeof ordered !== 'boolean') refuse(name, 'has an `ordered` that is neither true nor false');
   for (const contract of options.handles) {
+    if (!isContract(contract)) refuse(name, 'handles something that is no contract');
     if (seen.has(contract.type)) refuse(name, `lists "${contract.type}" twice`);
     seen.add(contract.type);
     if (ordered && !contract.keyed) refuse(name, `is ordered but "${contract.type}" has no key: add keyedBy`);
@@ -53,6 +55,11 @@ export function checkKeyedTopics(contracts: Iterable<Contract>): void {
       `Topic "${contract.topic}" has "${keyed.type}" with a key and "${bare.type}" without: key all of a topic, or none.`,
     );
   }
+}
+
+/** Whether it was made by {@link defineEvent} or {@link defineCommand}. */
+export function isContract(value: unknown): value is Contract {
+  return typeof value === 'object' && value !== null && 'versions' in value && 'type' in value && 'kind' in value;
 }
 
 function refuse(name: string, problem: string): never {

@@ -25,10 +25,17 @@ export function chain<T, R>(value: Awaitable<T>, next: (value: T) => Awaitable<R
 export function validate(contract: Contract, version: number, data: unknown): Awaitable<unknown> {
   const known = contract.versions[version - 1];
   if (known === undefined) throw unknownVersion(contract, version);
-  const result = known.schema['~standard'].validate(data);
-  return result instanceof Promise
-    ? result.then((settled) => unwrap(contract, version, settled))
-    : unwrap(contract, version, result);
+  const threw = (cause: unknown): never => {
+    throw new WaybillError('INVALID_MESSAGE', `The schema of "${contract.type}" version ${version} threw.`, { cause });
+  };
+  let result: Awaitable<StandardSchemaV1.Result<unknown>>;
+  try {
+    result = known.schema['~standard'].validate(data);
+  } catch (cause) {
+    return threw(cause);
+  }
+  if (!isPromise(result)) return unwrap(contract, version, result);
+  return Promise.resolve(result).then((settled) => unwrap(contract, version, settled), threw);
 }
 
 /**
@@ -36,7 +43,10 @@ export function validate(contract: Contract, version: number, data: unknown): Aw
  * Throws, or rejects with, UNKNOWN_VERSION for a newer version and INVALID_MESSAGE for data that does not fit.
  */
 export function upcast(contract: Contract, version: number, data: unknown): Awaitable<unknown> {
-  if (!Number.isInteger(version) || version < 1 || version > contract.version) throw unknownVersion(contract, version);
+  if (!Number.isInteger(version) || version < 1) {
+    throw new WaybillError('INVALID_MESSAGE', `"${contract.type}" has version ${version}, which is no version.`);
+  }
+  if (version > contract.version) throw unknownVersion(contract, version);
   const validated = validate(contract, version, data);
   if (version === contract.version) return validated;
   return chain(validated, (value) => upcast(contract, version + 1, step(contract, version, value)));

@@ -12,8 +12,13 @@ const LONGEST_TIMER_MS = 2_147_483_647;
 export const systemClock: Clock = {
   now: () => Date.now(),
   after(ms, run) {
-    const timer = setTimeout(run, Math.min(Math.max(ms, 0), LONGEST_TIMER_MS));
-    timer.unref();
+    let timer: NodeJS.Timeout;
+    const wait = (left: number): void => {
+      const step = Math.min(Math.max(left, 0), LONGEST_TIMER_MS);
+      timer = setTimeout(() => (left > step ? wait(left - step) : run()), step);
+      timer.unref();
+    };
+    wait(ms);
     return () => clearTimeout(timer);
   },
 };

@@ -2,7 +2,7 @@ import { WaybillError } from './errors.ts';
 
 const SEGMENT = /^[a-z0-9-]+$/;
 /** Adapters name their own entities with these. */
-const RESERVED_LAST = /^(dead|delay|p\d+)$/;
+const RESERVED = /^(dead|delay|p\d+)$/;
 const LONGEST = { queue: 50, topic: 200, prefix: 40 } as const;
 
 /** The dead lane's entity, on brokers where it is one: `billing.dead`. */
@@ -27,7 +27,8 @@ export function checkName(kind: keyof typeof LONGEST, name: string): string {
     say('may only have segments of a-z, 0-9 and "-", joined by "."');
   }
   if (segments[0] === 'waybill') say('starts with "waybill.", which is reserved');
-  const last = segments.at(-1) as string;
-  if (segments.length > 1 && RESERVED_LAST.test(last)) say(`ends with ".${last}", which is reserved`);
+  const reserved = segments.slice(1).find((segment) => RESERVED.test(segment));
+  if (reserved === segments.at(-1) && segments.length > 1) say(`ends with ".${reserved}", which is reserved`);
+  if (reserved !== undefined) say(`has the part ".${reserved}", which is reserved`);
   return name;
 }

@@ -16,6 +16,9 @@ type Attributes = Record<string, unknown>;
 const PREFIX = /^(?:ce[-_]|cloudevents[_:])(.+)$/;
 const STRUCTURED = /^application\/cloudevents(?:\+json)?\s*(?:;|$)/i;
 const JSON_TYPE = /^(?:application|text)\/(?:[^;]*\+)?json\s*(?:;|$)/i;
+/** Others are no attributes of CloudEvents. */
+const ATTRIBUTE = /^[a-z0-9]+$/;
+const BASE64 = /^[A-Za-z0-9+/]*={0,2}$/;
 const TEXT_TYPE = /^text\//i;
 /** Attributes that `metadata` has a member for. */
 export const RESERVED_ATTRIBUTES: ReadonlySet<string> = new Set([
@@ -54,6 +57,7 @@ function structuredData(event: Attributes): unknown {
   const base64 = event['data_base64'];
   if (base64 === undefined) return event['data'];
   if (typeof base64 !== 'string') throw invalid('its data_base64 is not a string');
+  if (base64.length % 4 !== 0 || !BASE64.test(base64)) throw invalid('its data_base64 is not base64');
   return new Uint8Array(Buffer.from(base64, 'base64'));
 }
 
@@ -70,13 +74,14 @@ function decodeBinary({ contentType, body, headers }: Encoded): Message {
 function binaryData(contentType: string, body: Uint8Array): unknown {
   if (contentType === '' || JSON_TYPE.test(contentType)) return body.length === 0 ? undefined : parse(body);
   if (TEXT_TYPE.test(contentType)) return text(body);
-  return body;
+  // A handler may change its data, and copies move the delivery's bytes.
+  return new Uint8Array(body);
 }
 
 function metadataOf(event: Attributes): Metadata {
   const specversion = event['specversion'];
   if (specversion === undefined) throw invalid('it has no CloudEvents attributes');
-  if (specversion !== '1.0') throw invalid(`its specversion is ${JSON.stringify(specversion)}, not "1.0"`);
+  if (specversion !== '1.0') throw invalid(`its specversion is ${short(specversion)}, not "1.0"`);
   const id = required(event, 'id');
   required(event, 'type');
   return {
@@ -100,23 +105,32 @@ function optionalMetadata(event: Attributes): Partial<Metadata> {
   take('sequence', 'sequence');
   take('traceparent', 'traceparent');
   take('tracestate', 'tracestate');
-  let extensions: Record<string, unknown> | undefined;
-  for (const name in event) {
-    if (RESERVED_ATTRIBUTES.has(name)) continue;
-    extensions ??= {};
-    extensions[name] = event[name];
-  }
-  if (extensions !== undefined) metadata['extensions'] = extensions;
+  const extensions = Object.keys(event).filter((name) => ATTRIBUTE.test(name) && !RESERVED_ATTRIBUTES.has(name));
+  if (extensions.length > 0) metadata['extensions'] = extensionsOf(event, extensions);
   return metadata;
 }
 
-/** `dataversion` as we write it, else a number at the end of `dataschema`, else 1. */
+function extensionsOf(event: Attributes, names: readonly string[]): Readonly<Record<string, unknown>> {
+  for (const name of names) optional(event, name);
+  return Object.fromEntries(names.map((name) => [name, event[name]]));
+}
+
+/** `dataversion` as we write it, else the number at the end of a `dataschema` path or URN, else 1. */
 function versionOf(event: Attributes): number {
-  const schema = event['dataschema'];
-  const last = typeof schema === 'string' ? /[/:](\d+)$/.exec(schema)?.[1] : undefined;
-  const version = Number(event['dataversion'] ?? last ?? 1);
+  const schema = optional(event, 'dataschema') ?? '';
+  const last = /^urn:.*:(\d+)$|[^/:]\/(\d+)$/.exec(schema);
+  const given = event['dataversion'] ?? last?.[1] ?? last?.[2] ?? 1;
+  const version = typeof given === 'object' ? Number.NaN : Number(given);
   if (Number.isInteger(version) && version >= 1) return version;
-  throw invalid(`its dataversion is ${JSON.stringify(event['dataversion'])}, not a number from 1`);
+  throw invalid(`its dataversion is ${short(event['dataversion'])}, not a number from 1`);
+}
+
+function short(value: unknown): string {
+  try {
+    return (JSON.stringify(value) ?? typeof value).slice(0, 60);
+  } catch {
+    return `a ${typeof value}`;
+  }
 }
 
 function required(event: Attributes, name: string): string {

@@ -10,7 +10,8 @@ let lastMs = 0;
 let counter = 0;
 
 /** A UUIDv7 (RFC 9562): ids of one process sort in the order they were made, also within a millisecond. */
-export function uuidv7(now: number = Date.now()): string {
+export function uuidv7(epochMs: number = Date.now()): string {
+  const now = Math.floor(epochMs);
   if (poolOffset > POOL.length - 8) {
     randomFillSync(POOL);
     poolOffset = 0;

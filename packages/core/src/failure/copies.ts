@@ -12,6 +12,9 @@ export interface CopySource {
 /** An application's id: 1 to 96 printable ASCII characters without spaces. */
 export const PLAIN_ID: RegExp = /^[\x21-\x7e]{1,96}$/;
 
+/** How the ids of copies end. */
+export const COPY_ID: RegExp = /#(?:r\d+)?(?:a\d+)?(?:h\d+)?d?$/;
+
 /**
  * The id of a stored copy: `id#a2` (retry), `id#a2h1` (hop), `id#r1` (redrive), `id#r1d` (dead letter). A reused id
  * would be swallowed by a broker's duplicate detection, and the message lost.

@@ -19,6 +19,7 @@ export class HandlerWatch {
   readonly #running = new Map<Timed, number>();
   readonly #aborted = new Map<Timed, number>();
   #cancel: (() => void) | undefined;
+  #armedFor = Number.POSITIVE_INFINITY;
 
   constructor(clock: Clock, timeoutMs: number) {
     this.#clock = clock;
@@ -26,8 +27,10 @@ export class HandlerWatch {
   }
 
   start(attempt: Timed): void {
-    this.#running.set(attempt, this.#clock.now() + this.#timeoutMs);
-    if (this.#cancel === undefined) this.#arm();
+    const dueAt = this.#clock.now() + this.#timeoutMs;
+    this.#running.set(attempt, dueAt);
+    // Armed for the end of a grace, or for nothing: else an earlier attempt runs out first.
+    if (dueAt < this.#armedFor) this.#arm(dueAt);
   }
 
   finish(attempt: Timed): void {
@@ -40,7 +43,7 @@ export class HandlerWatch {
   }
 
   #check(): void {
-    this.#cancel = undefined;
+    this.#armedFor = Number.POSITIVE_INFINITY;
     const now = this.#clock.now();
     for (const [attempt, dueAt] of this.#aborted) {
       if (dueAt > now) break;
@@ -53,14 +56,15 @@ export class HandlerWatch {
       this.#aborted.set(attempt, now + GRACE_MS);
       attempt.abort();
     }
-    this.#arm();
+    const next = Math.min(first(this.#running), first(this.#aborted));
+    if (next !== Number.POSITIVE_INFINITY) this.#arm(next);
   }
 
   /** The timer is left alone when a handler finishes: it finds nothing due and waits for the next. */
-  #arm(): void {
-    const next = Math.min(first(this.#running), first(this.#aborted));
-    if (next === Number.POSITIVE_INFINITY) return;
-    this.#cancel = this.#clock.after(next - this.#clock.now(), () => this.#check());
+  #arm(dueAt: number): void {
+    this.#cancel?.();
+    this.#armedFor = dueAt;
+    this.#cancel = this.#clock.after(dueAt - this.#clock.now(), () => this.#check());
   }
 }
 

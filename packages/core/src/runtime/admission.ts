@@ -68,11 +68,9 @@ export class Admission {
     return this.#stalled;
   }
 
-  /** Runs what arrived, or does with it what must be done instead. */
+  /** Runs what arrived and is held, or does with it what must be done instead. */
   take(task: Task): void {
-    const { holding } = this.#options;
-    const suspicion = this.#isolation.judge(task.delivery.deliveries, holding.size);
-    holding.add(task);
+    const suspicion = this.#isolation.judge(task.delivery.deliveries, this.#options.holding.size - 1);
     if (suspicion === 'isolate') this.#suspect(task);
     else if (suspicion === 'crash-loop') this.#crashLoop(task);
     else this.#admit(task);

@@ -35,9 +35,10 @@ export type BusSettings = Required<Omit<BusOptions, 'observe' | 'reconnect'>> & 
   readonly reconnect: Reconnect;
 };
 
+const URI_REFERENCE = /^(?:[A-Za-z0-9\-._~:/?#[\]@!$&'()*+,;=]|%[0-9A-Fa-f]{2})+$/;
 const isFunction = (value: unknown): boolean => typeof value === 'function';
 const schema = z.strictObject({
-  source: z.string().min(1).max(200),
+  source: z.string().max(200).regex(URI_REFERENCE, 'is no URI reference such as /order-service'),
   driver: z.custom<Driver>(
     (value) => (value as Driver | undefined)?.spec === 1,
     'is no driver of this version of Waybill',

@@ -1,5 +1,5 @@
 import type { Contract } from '../contract/contract.ts';
-import { type Awaitable, isPromise } from '../contract/validate.ts';
+import { type Awaitable, chain } from '../contract/validate.ts';
 import type { Clock } from '../driver/clock.ts';
 import type { Delivery, Driver, Queue, Subscription } from '../driver/driver.ts';
 import { WaybillError } from '../driver/errors.ts';
@@ -9,7 +9,7 @@ import type { Reconnect } from './backoff.ts';
 import type { ConsumeSettings } from './consume-options.ts';
 import type { AnyHandler, CheckSend } from './handler-context.ts';
 import { Holding } from './holding.ts';
-import { readDeliveries } from './intake.ts';
+import { readTasks, taskOf } from './intake.ts';
 import { Leases } from './leases.ts';
 import type { Codec, HandleScope } from './middleware.ts';
 import type { ConsumerStatus, Observe } from './observe.ts';
@@ -183,20 +183,18 @@ export class QueueConsumer {
 
   #arrive(deliveries: readonly Delivery[]): Awaitable<void> {
     const { name, queue, contracts, codec, clock } = this.#options;
-    const tasks = readDeliveries({ queue: name, ordered: queue.ordered, contracts, codec, clock }, deliveries);
-    if (!isPromise(tasks)) return this.#take(tasks);
-    this.#holding.expect(deliveries);
-    return tasks.then((read) => this.#take(read.filter((task) => this.#holding.arrived(task.delivery))));
+    const intake = { queue: name, ordered: queue.ordered, contracts, codec, clock };
+    const tasks = deliveries.map((delivery) => taskOf(intake, delivery));
+    // Held from now on: leases are kept while a codec works.
+    for (const task of tasks) this.#holding.add(task);
+    return chain(readTasks(intake, tasks), () => this.#take(tasks));
   }
 
   #take(tasks: readonly Task[]): void {
     for (const task of tasks) {
-      if (this.#reception.stopped) {
-        this.#holding.add(task);
-        this.#admission.release(task);
-      } else {
-        this.#admission.take(task);
-      }
+      if (task.lost) continue;
+      if (this.#reception.stopped) this.#admission.release(task);
+      else this.#admission.take(task);
     }
     this.#admission.drain(this.#busy);
   }

@@ -4,6 +4,8 @@ import { WaybillError } from '../driver/errors.ts';
 import { decode } from '../envelope/decode.ts';
 import type { Message } from '../envelope/envelope.ts';
 import { uuidv5 } from '../envelope/ids.ts';
+import { type Plain, undo } from './intake.ts';
+import type { Codec } from './middleware.ts';
 import { BOOKKEEPING_HEADER, type Bookkeeping, type FailureText, readBookkeeping } from '../failure/bookkeeping.ts';
 
 /** A message that was given up, kept with its reason until someone redrives or purges it. */
@@ -35,13 +37,17 @@ export interface Letter {
 }
 
 const PAGE = 100;
+const WINDOW = 1_000;
 /** A lane that brings nothing for this long is at its end. */
 const IDLE_MS = 2_000;
+/** The same once all were seen that it was said to hold. */
+const ALL_SEEN_MS = 250;
 
 /** Reads a dead letter, whoever gave it up. */
-export function readLetter(queue: string, delivery: Delivery): Letter {
+export async function readLetter({ name: queue, codec }: DeadLane, delivery: Delivery): Promise<Letter> {
   const bookkeeping = readBookkeeping(delivery.headers[BOOKKEEPING_HEADER]) ?? { attempt: 1, queue };
-  const message = tryDecode(delivery);
+  const plain = codec === undefined ? delivery : await undo(codec, delivery);
+  const message = 'poison' in plain ? undefined : tryDecode(plain);
   const { attempt, topic, error, redrives = 0, firstFailedAt, deadAt } = bookkeeping;
   const letter: DeadLetter = {
     id: message?.metadata.id ?? bookkeeping.id ?? uuidv5(queue, delivery.position),
@@ -67,14 +73,19 @@ export interface DeadLane {
   /** The queue as applications name it. */
   readonly name: string;
   readonly clock: Clock;
+  readonly codec: Codec | undefined;
 }
 
 /** Every dead letter of a queue, without taking any. A letter that a crash stored twice is listed once. */
-export async function* listLetters(lane: DeadLane, signal: AbortSignal | undefined): AsyncGenerator<DeadLetter> {
+export async function* listLetters(
+  open: () => Promise<DeadLane>,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<DeadLetter> {
+  const lane = await open();
   const seen = new Set<string>();
-  for await (const delivery of lane.driver.browse === undefined ? received(lane, signal) : browsed(lane, signal)) {
-    const { letter } = readLetter(lane.name, delivery);
-    const key = `${letter.id}\0${letter.redrives}`;
+  for await (const delivery of lane.driver.browse === undefined ? taken(lane, signal) : browsed(lane, signal)) {
+    const { letter } = await readLetter(lane, delivery);
+    const key = `${keyOf(letter)}\0${letter.redrives}`;
     if (seen.has(key)) continue;
     seen.add(key);
     yield letter;
@@ -97,34 +108,47 @@ async function* browsed({ driver, queue }: DeadLane, signal: AbortSignal | undef
   }
 }
 
-async function* received(
-  { driver, queue, clock }: DeadLane,
-  signal: AbortSignal | undefined,
-): AsyncGenerator<Delivery> {
-  const subscription = await driver.subscribe(queue, 'dead', { maxInFlight: 10_000, onLost: () => undefined });
+async function* taken({ driver, queue, clock }: DeadLane, signal: AbortSignal | undefined): AsyncGenerator<Delivery> {
+  // All are held until the end, or they would be met again: so what may be held grows with what was listed.
+  let window = WINDOW;
+  let listed = 0;
+  const subscription = await driver.subscribe(queue, 'dead', { maxInFlight: window, onLost: () => undefined });
   try {
-    for await (const batch of untilIdle(subscription, clock, signal)) yield* batch;
+    for await (const batch of untilIdle(subscription, clock, { signal })) {
+      listed += batch.length;
+      if (listed + PAGE > window) await subscription.resize((window *= 2));
+      yield* batch;
+    }
     signal?.throwIfAborted();
   } finally {
     await subscription.close(clock.now() + 5_000);
   }
 }
 
-/** Batches until the lane brings nothing more. */
+/** What tells letters apart: an id is unique for its source only. */
+export function keyOf({ id, message }: DeadLetter): string {
+  return `${message?.metadata.source ?? ''}\0${id}`;
+}
+
+/** Batches until the lane brings nothing more; soon after `expected` letters, where that is known. */
 export async function* untilIdle(
   subscription: Subscription,
   clock: Clock,
-  signal?: AbortSignal,
+  {
+    signal,
+    expected = Number.POSITIVE_INFINITY,
+  }: { readonly signal?: AbortSignal | undefined; readonly expected?: number | undefined } = {},
 ): AsyncGenerator<readonly Delivery[]> {
-  for (;;) {
+  for (let received = 0; ;) {
     const idle = new AbortController();
-    const cancel = clock.after(IDLE_MS, () => idle.abort());
     const onAbort = (): void => idle.abort();
+    const cancel = clock.after(received >= expected ? ALL_SEEN_MS : IDLE_MS, onAbort);
     signal?.addEventListener('abort', onAbort, { once: true });
     if (signal?.aborted === true) idle.abort();
     try {
       const batch = await subscription.receive(PAGE, idle.signal);
       if (batch.length === 0) return;
+      received += batch.length;
       yield batch;
     } finally {
       cancel();
@@ -133,7 +157,12 @@ export async function* untilIdle(
   }
 }
 
-function tryDecode(delivery: Delivery): Message | undefined {
+/** How many letters a lane holds, where the broker tells. */
+export async function countLetters({ driver, queue }: DeadLane): Promise<number | undefined> {
+  return (await driver.admin?.depth(queue).catch(() => undefined))?.deadLettered;
+}
+
+function tryDecode(delivery: Plain): Message | undefined {
   try {
     return decode(delivery);
   } catch (error) {

@@ -86,7 +86,7 @@ export function destinationOf({ target }: OutgoingMessage): string {
 /** Body, headers and what brokers keep beside them. */
 export function sizeOf(message: OutgoingMessage): number {
   let bytes = message.body.length + message.id.length + message.type.length + message.contentType.length;
-  for (const name in message.headers) bytes += name.length + (message.headers[name]?.length ?? 0);
+  for (const name in message.headers) bytes += name.length + Buffer.byteLength(message.headers[name] ?? '');
   return bytes;
 }
 

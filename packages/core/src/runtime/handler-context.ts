@@ -1,6 +1,7 @@
 import type { Contract, EventContract, InputOf, OutputOf } from '../contract/contract.ts';
 import type { CommandOf, QueueContract } from '../contract/define-queue.ts';
 import type { Delivery, OutgoingMessage } from '../driver/driver.ts';
+import { WaybillError } from '../driver/errors.ts';
 import type { Message, Metadata } from '../envelope/envelope.ts';
 import type { CollectedSends } from '../failure/collected-sends.ts';
 import type { HandleScope, Slot } from './middleware.ts';
@@ -128,4 +129,21 @@ export class Attempt implements HandlerContext, HandleScope {
     this.#outgoing ??= this.#collect();
     return this.#outgoing;
   }
+}
+
+/** The handlers of a queue, by type. Throws INVALID_ARGUMENT naming each that is missing and each that is unknown. */
+export function checkHandlers<C extends Contract>(
+  queue: QueueContract<C>,
+  handlers: Handlers<C>,
+): Readonly<Record<string, AnyHandler>> {
+  const given = (handlers ?? {}) as unknown as Readonly<Record<string, AnyHandler>>;
+  const wanted = queue.handles.map(({ type }) => type);
+  const missing = wanted.filter((type) => typeof given[type] !== 'function');
+  const unknown = Object.keys(given).filter((type) => !wanted.includes(type as C['type']));
+  if (missing.length === 0 && unknown.length === 0) return given;
+  const problems = [
+    ...missing.map((type) => `"${type}" has no handler`),
+    ...unknown.map((type) => `"${type}" is not handled by it`),
+  ];
+  throw new WaybillError('INVALID_ARGUMENT', `Handlers of queue "${queue.name}": ${problems.join(', ')}.`);
 }

@@ -6,20 +6,8 @@ export class Holding {
   readonly tasks: Set<Task> = new Set();
   readonly #byDelivery = new Map<Delivery, Task>();
 
-  /** Received and still being read by an asynchronous codec. */
-  readonly #expected: Set<Delivery> = new Set();
-
   get size(): number {
     return this.tasks.size;
-  }
-
-  expect(deliveries: readonly Delivery[]): void {
-    for (const delivery of deliveries) this.#expected.add(delivery);
-  }
-
-  /** Whether it is read now and was not lost meanwhile. */
-  arrived(delivery: Delivery): boolean {
-    return this.#expected.delete(delivery);
   }
 
   add(task: Task): void {
@@ -32,9 +20,7 @@ export class Holding {
     return this.tasks.delete(task);
   }
 
-  /** The tasks of lost deliveries; those still being read will not arrive. */
   of(deliveries: readonly Delivery[]): readonly Task[] {
-    for (const delivery of deliveries) this.#expected.delete(delivery);
     return deliveries.flatMap((delivery) => this.#byDelivery.get(delivery) ?? []);
   }
 

@@ -6,7 +6,7 @@ import { WaybillError } from '../driver/errors.ts';
 import { decode } from '../envelope/decode.ts';
 import { BOOKKEEPING_HEADER, readBookkeeping } from '../failure/bookkeeping.ts';
 import type { Codec } from './middleware.ts';
-import { type Decoded, Task } from './task.ts';
+import { type Decoded, type Poison, Task } from './task.ts';
 
 export interface IntakeOptions {
   readonly queue: string;
@@ -16,34 +16,42 @@ export interface IntakeOptions {
   readonly clock: Clock;
 }
 
-/** Turns deliveries into tasks, in their order. Nothing that a body holds makes it throw. */
-export function readDeliveries(options: IntakeOptions, deliveries: readonly Delivery[]): Awaitable<readonly Task[]> {
-  const { codec } = options;
-  if (codec === undefined) return deliveries.map((delivery) => taskOf(options, delivery, read(options, delivery)));
-  const tasks = deliveries.map((delivery) =>
-    chain(undo(codec, delivery), (plain) =>
-      taskOf(options, delivery, 'poison' in plain ? plain : read(options, plain)),
-    ),
-  );
-  return tasks.some(isPromise) ? allOf(tasks) : (tasks as readonly Task[]);
+/** A task for a delivery, not read yet. */
+export function taskOf({ queue, clock }: IntakeOptions, delivery: Delivery): Task {
+  const bookkeeping = readBookkeeping(delivery.headers[BOOKKEEPING_HEADER]) ?? { attempt: 1, queue };
+  return new Task(delivery, bookkeeping, clock.now());
 }
 
-type Plain = Pick<Delivery, 'contentType' | 'body' | 'headers'>;
+/** Reads what was delivered, in its order; later where a codec is asynchronous. Nothing that a body holds makes it throw. */
+export function readTasks(options: IntakeOptions, tasks: readonly Task[]): Awaitable<unknown> {
+  const { codec } = options;
+  if (codec === undefined) {
+    for (const task of tasks) become(options, task, read(options, task.delivery));
+    return undefined;
+  }
+  const reading = tasks.map((task) =>
+    chain(undo(codec, task.delivery), (plain) =>
+      become(options, task, 'poison' in plain ? plain : read(options, plain)),
+    ),
+  );
+  return reading.some(isPromise) ? allOf(reading) : undefined;
+}
 
-function undo(codec: Codec, delivery: Delivery): Awaitable<Plain | Extract<Decoded, { readonly poison: unknown }>> {
+/** What crosses the wire, without what codecs did to it. */
+export type Plain = Pick<Delivery, 'contentType' | 'body' | 'headers'>;
+
+/** A delivery as it was before the codec; poison where the codec fails. */
+export function undo(codec: Codec, delivery: Delivery): Awaitable<Plain | { readonly poison: Poison }> {
   const { contentType, headers } = delivery;
-  const failed = (cause: unknown) =>
-    ({
-      poison: {
-        reason: 'undecodable',
-        error: new WaybillError('INVALID_MESSAGE', `The codec could not decode: ${String(cause)}`, { cause }),
-      },
-    }) as const;
+  const failed = (cause: unknown): { readonly poison: Poison } => {
+    const said = cause instanceof Error ? cause.message : typeof cause;
+    const error = new WaybillError('INVALID_MESSAGE', `The codec could not decode: ${said}`, { cause });
+    return { poison: { reason: 'undecodable', error } };
+  };
   try {
     const body = codec.decode(delivery.body, headers);
-    return isPromise(body)
-      ? Promise.resolve(body).then((bytes) => ({ contentType, headers, body: bytes }), failed)
-      : { contentType, headers, body };
+    if (!isPromise(body)) return { contentType, headers, body };
+    return Promise.resolve(body).then((bytes) => ({ contentType, headers, body: bytes }), failed);
   } catch (cause) {
     return failed(cause);
   }
@@ -52,22 +60,20 @@ function undo(codec: Codec, delivery: Delivery): Awaitable<Plain | Extract<Decod
 function read({ contracts }: IntakeOptions, plain: Plain): Decoded {
   try {
     const message = decode(plain);
-    const contract = contracts.get(message.type);
+    const { type } = message;
+    const { version } = message.metadata;
+    const contract = contracts.get(type);
     if (contract === undefined) {
       const error = new WaybillError(
         'INVALID_MESSAGE',
-        `Nothing here handles the type "${message.type}": deploy consumers first.`,
+        `Nothing here handles the type "${type}": deploy consumers first.`,
       );
       return { message, poison: { reason: 'unknown-type', error } };
     }
-    if (Number.isInteger(message.metadata.version) && message.metadata.version > contract.version) {
-      const error = new WaybillError(
-        'UNKNOWN_VERSION',
-        `"${message.type}" has version ${message.metadata.version}; this process knows 1 to ${contract.version}: deploy consumers first.`,
-      );
-      return { message, poison: { reason: 'unknown-version', error } };
-    }
-    return { message };
+    if (version <= contract.version) return { message };
+    const known = `this process knows 1 to ${contract.version}: deploy consumers first`;
+    const error = new WaybillError('UNKNOWN_VERSION', `"${type}" has version ${version}; ${known}.`);
+    return { message, poison: { reason: 'unknown-version', error } };
   } catch (cause) {
     const error = WaybillError.is(cause)
       ? cause
@@ -76,15 +82,14 @@ function read({ contracts }: IntakeOptions, plain: Plain): Decoded {
   }
 }
 
-function taskOf({ queue, ordered, contracts, clock }: IntakeOptions, delivery: Delivery, decoded: Decoded): Task {
-  const bookkeeping = readBookkeeping(delivery.headers[BOOKKEEPING_HEADER]) ?? { attempt: 1, queue };
-  const chainKey = ordered ? chainKeyOf(delivery, decoded, contracts) : undefined;
-  return new Task(delivery, decoded, { bookkeeping, chainKey, now: clock.now() });
+function become({ ordered, contracts }: IntakeOptions, task: Task, { message, poison }: Decoded): void {
+  task.message = message;
+  task.poison = poison;
+  if (ordered) task.chainKey = chainKeyOf(task, contracts);
 }
 
 // Order is per key and topic; a message that cannot be read has only what the broker knows of it.
-function chainKeyOf(delivery: Delivery, decoded: Decoded, contracts: ReadonlyMap<string, Contract>): string {
-  const message = 'message' in decoded ? decoded.message : undefined;
+function chainKeyOf({ delivery, message }: Task, contracts: ReadonlyMap<string, Contract>): string {
   const contract = message === undefined ? undefined : contracts.get(message.type);
   const topic = contract !== undefined && 'topic' in contract ? String(contract.topic) : '';
   return `${topic}\0${message?.metadata.key ?? delivery.key ?? message?.metadata.id ?? delivery.position}`;

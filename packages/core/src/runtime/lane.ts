@@ -2,11 +2,13 @@ import type { Clock } from '../driver/clock.ts';
 import type { Limit } from '../driver/driver.ts';
 import type { Entry } from './entry.ts';
 import type { Send } from './middleware.ts';
+import type { Pace } from './pace.ts';
 
 export interface LaneOptions {
   readonly send: Send;
   readonly limit: Limit;
   readonly clock: Clock;
+  readonly pace: Pace;
   /** Called before a batch is built. */
   readonly beforeSend: () => void;
 }
@@ -14,6 +16,12 @@ export interface LaneOptions {
 export interface LaneOwner {
   finished(lane: Lane, batch: readonly Entry[], startedAt: number, error: unknown): void;
   dropped(entry: Entry): void;
+}
+
+interface Call {
+  readonly controller: AbortController;
+  readonly startedAt: number;
+  readonly batch: readonly Entry[];
 }
 
 /** One stream of batches to the driver, with one call open at a time. What gathers meanwhile is the next batch. */
@@ -25,8 +33,7 @@ export class Lane {
   /** By key: a message that failed, and what came after it. */
   readonly #held = new Map<string, Entry[]>();
   #guarded: Entry[] = [];
-  #call: { readonly controller: AbortController; readonly startedAt: number } | undefined;
-  #lastCallAt = Number.NEGATIVE_INFINITY;
+  #call: Call | undefined;
   #scheduled = false;
 
   constructor(options: LaneOptions, owner: LaneOwner) {
@@ -77,7 +84,8 @@ export class Lane {
 
   /** Everything in it, taken out; an open call is aborted. */
   close(): readonly Entry[] {
-    const rest = [...this.#queue.slice(this.#head), ...this.#guarded, ...[...this.#held.values()].flat()];
+    const open = this.#call?.batch ?? [];
+    const rest = [...open, ...this.#queue.slice(this.#head), ...this.#guarded, ...[...this.#held.values()].flat()];
     this.#queue = [];
     this.#head = 0;
     this.#guarded = [];
@@ -90,8 +98,8 @@ export class Lane {
   #schedule(): void {
     if (this.#scheduled || this.#call !== undefined) return;
     this.#scheduled = true;
-    const { clock, limit } = this.#options;
-    const wait = limit.everyMs === 0 ? 0 : this.#lastCallAt + limit.everyMs - clock.now();
+    const { clock, pace } = this.#options;
+    const wait = pace.take(clock.now());
     const run = (): void => {
       this.#scheduled = false;
       this.#send();
@@ -107,20 +115,22 @@ export class Lane {
     if (batch.length === 0) return;
     const startedAt = this.#options.clock.now();
     const controller = new AbortController();
-    this.#call = { controller, startedAt };
-    this.#lastCallAt = startedAt;
+    this.#call = { controller, startedAt, batch };
     const end = (error: unknown): void => {
       this.#call = undefined;
       for (const entry of batch) entry.open = false;
       this.#owner.finished(this, batch, startedAt, error);
       if (this.#head < this.#queue.length) this.#schedule();
     };
-    this.#options
-      .send(
-        batch.map((entry) => entry.message),
-        controller.signal,
-      )
-      .then(() => end(undefined), end);
+    this.#hand(batch, controller.signal).then(() => end(undefined), end);
+  }
+
+  /** Whatever throws in it fails the batch, and nothing else. */
+  async #hand(batch: readonly Entry[], signal: AbortSignal): Promise<void> {
+    return this.#options.send(
+      batch.map((entry) => entry.message),
+      signal,
+    );
   }
 
   #gather(): readonly Entry[] {

@@ -53,7 +53,7 @@ export type Send = (batch: readonly OutgoingMessage[], signal: AbortSignal) => P
 export function withDispatch(middlewares: readonly Middleware[], send: Send): Send {
   return middlewares.reduceRight<Send>((next, middleware) => {
     if (middleware.dispatch === undefined) return next;
-    return (batch, signal) => middleware.dispatch?.(batch, (inner) => next(inner, signal)) ?? next(batch, signal);
+    return async (batch, signal) => middleware.dispatch?.(batch, (inner) => next(inner, signal));
   }, send);
 }
 

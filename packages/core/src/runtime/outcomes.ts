@@ -37,6 +37,12 @@ interface Delay {
   readonly tooLarge: () => void;
 }
 
+interface Death {
+  readonly task: Task;
+  readonly reason: DeadReason;
+  readonly thrown: unknown;
+}
+
 interface Kept {
   readonly message: OutgoingMessage;
   readonly final: typeof FINAL_FOR_SEND;
@@ -58,19 +64,28 @@ export class Outcomes {
   }
 
   /** What the handler collected is stored first, then its delivery is accepted. */
-  succeeded(task: Task, outgoing: readonly OutgoingMessage[]): void {
+  succeeded(
+    task: Task,
+    outgoing: readonly OutgoingMessage[],
+    report: (outcome: Outcome, error?: unknown) => void,
+  ): void {
     task.ending = true;
-    if (outgoing.length === 0) return this.#options.settler.accept(task);
+    if (outgoing.length === 0) return this.#accept(task, report);
     let left = outgoing.length;
     let refused: unknown;
     const stored = (error: unknown): void => {
       refused ??= error;
       left -= 1;
       if (left > 0) return;
-      if (refused === undefined) this.#options.settler.accept(task);
-      else this.failed(task, refused);
+      if (refused === undefined) this.#accept(task, report);
+      else report(this.failed(task, refused), refused);
     };
     for (const message of outgoing) this.#keep(task, { message, final: FINAL_FOR_SEND, done: stored });
+  }
+
+  #accept(task: Task, report: (outcome: Outcome) => void): void {
+    report('accepted');
+    this.#options.settler.accept(task);
   }
 
   /** The attempt failed: again later, or to the dead lane. Says which. */
@@ -88,9 +103,10 @@ export class Outcomes {
     const { settings, clock, queue } = this.#options;
     if (queue.ordered) {
       const delay = settings.retry.delaysMs[task.bookkeeping.attempt - 1];
-      if (delay === undefined) this.dead(task, reason, error);
-      else this.#retry(task, error, delay);
-      return;
+      if (delay === undefined) return void this.dead(task, reason, error);
+      const dueAt = clock.now() + delay;
+      this.#reportWait(task, dueAt);
+      return this.#holdFor(task, this.#failedOnce(task, error), dueAt);
     }
     const now = clock.now();
     const waiting = waitForNewer(this.#bookkeeping(task), now, settings.unknownForMs);
@@ -112,12 +128,37 @@ export class Outcomes {
   }
 
   dead(task: Task, reason: DeadReason, thrown: unknown): Outcome {
-    const { settings, queue, clock, capabilities, observe } = this.#options;
+    const { settings, queue, clock, capabilities } = this.#options;
     if (settings.skip.includes(reason)) {
       this.skipped(task, reason);
       return 'accepted';
     }
     task.ending = true;
+    task.bookkeeping = this.#bookkeeping(task);
+    const bookkeeping = deadBookkeeping(task, reason, thrown, clock.now());
+    const ways = deadLetterWays(task, queue.physicalName, bookkeeping, capabilities.reject);
+    this.#deadLetter({ task, reason, thrown }, ways);
+    return 'dead-lettered';
+  }
+
+  #deadLetter(death: Death, [way, ...rest]: readonly DeadLetterWay[]): void {
+    const { task, reason } = death;
+    if (way === undefined || task.lost) return;
+    if (way.kind === 'reject') {
+      this.#reportDead(death);
+      return this.#options.settler.reject(task, reason, way.headers);
+    }
+    const done = (error: unknown): void => {
+      if (isTooLarge(error)) return this.#deadLetter(death, rest);
+      if (error !== undefined) return;
+      this.#reportDead(death);
+      this.#options.settler.accept(task);
+    };
+    this.#keep(task, { message: way.message, final: FINAL_FOR_COPY, done });
+  }
+
+  #reportDead({ task, reason, thrown }: Death): void {
+    const { observe, queue } = this.#options;
     const { attempt } = task.bookkeeping;
     observe?.({
       name: 'dead-lettered',
@@ -128,56 +169,44 @@ export class Outcomes {
       reason,
       error: thrown,
     });
-    task.bookkeeping = this.#bookkeeping(task);
-    const bookkeeping = deadBookkeeping(task, reason, thrown, clock.now());
-    this.#deadLetter(task, reason, deadLetterWays(task, queue.physicalName, bookkeeping, capabilities.reject));
-    return 'dead-lettered';
-  }
-
-  #deadLetter(task: Task, reason: DeadReason, [way, ...rest]: readonly DeadLetterWay[]): void {
-    if (way === undefined || task.lost) return;
-    if (way.kind === 'reject') return this.#options.settler.reject(task, reason, way.headers);
-    const done = (error: unknown): void => {
-      if (error === undefined) this.#options.settler.accept(task);
-      else if (isTooLarge(error)) this.#deadLetter(task, reason, rest);
-    };
-    this.#keep(task, { message: way.message, final: FINAL_FOR_COPY, done });
   }
 
   #retry(task: Task, thrown: unknown, delayMs: number): void {
     const { queue, clock, observe } = this.#options;
-    const now = clock.now();
+    const dueAt = clock.now() + delayMs;
+    const next = this.#failedOnce(task, thrown);
+    const { attempt: nextAttempt } = next;
+    const { type, id } = task;
+    observe?.({ name: 'retry-scheduled', queue: queue.name, type, id, nextAttempt, delayMs, error: thrown });
+    if (queue.ordered) return this.#holdFor(task, next, dueAt);
+    const { hops: _, unknownSince: __, ...fresh } = next;
+    this.#delayed(task, fresh, { until: dueAt, tooLarge: () => this.dead(task, 'handler-failed', thrown) });
+  }
+
+  #holdFor(task: Task, bookkeeping: Bookkeeping, dueAt: number): void {
+    task.bookkeeping = bookkeeping;
+    task.ending = false;
+    this.#options.hold(task, dueAt);
+  }
+
+  #failedOnce(task: Task, thrown: unknown): Bookkeeping {
     const bookkeeping = this.#bookkeeping(task);
-    const nextAttempt = bookkeeping.attempt + 1;
-    const next = {
+    return {
       ...bookkeeping,
-      attempt: nextAttempt,
-      firstFailedAt: bookkeeping.firstFailedAt ?? now,
+      attempt: bookkeeping.attempt + 1,
+      firstFailedAt: bookkeeping.firstFailedAt ?? this.#options.clock.now(),
       error: failureText(thrown, false),
     };
-    observe?.({
-      name: 'retry-scheduled',
-      queue: queue.name,
-      type: task.type,
-      id: task.id,
-      nextAttempt,
-      delayMs,
-      error: thrown,
-    });
-    if (queue.ordered) {
-      task.bookkeeping = next;
-      task.ending = false;
-      return this.#options.hold(task, now + delayMs);
-    }
-    const { hops: _, unknownSince: __, ...fresh } = next;
-    this.#delayed(task, fresh, { until: now + delayMs, tooLarge: () => this.dead(task, 'handler-failed', thrown) });
   }
 
   #hop(task: Task, bookkeeping: Bookkeeping, until: number): void {
-    const { queue, observe } = this.#options;
-    observe?.({ name: 'waits', queue: queue.name, type: task.type, id: task.id, until });
+    this.#reportWait(task, until);
     const error = new WaybillError('TOO_LARGE', "It fills the broker's limit, so that its bookkeeping has no room.");
     this.#delayed(task, bookkeeping, { until, tooLarge: () => this.dead(task, 'undecodable', error) });
+  }
+
+  #reportWait({ type, id }: Task, until: number): void {
+    this.#options.observe?.({ name: 'waits', queue: this.#options.queue.name, type, id, until });
   }
 
   /** Stores a copy for `until`, then accepts the original. Copies for unordered queues carry no key: any process may take them. */

@@ -9,7 +9,7 @@ import { type Encoded, encodeBinary, encodeStructured } from '../envelope/encode
 import type { Message, Metadata } from '../envelope/envelope.ts';
 import { uuidv7 } from '../envelope/ids.ts';
 import { BOOKKEEPING_HEADER, writeBookkeeping } from '../failure/bookkeeping.ts';
-import { PLAIN_ID } from '../failure/copies.ts';
+import { COPY_ID, PLAIN_ID } from '../failure/copies.ts';
 import { sizeOf } from './entry.ts';
 import type { Codec } from './middleware.ts';
 
@@ -60,7 +60,7 @@ const LONGEST_KEY = 128;
 export class Preparer {
   readonly #options: PrepareOptions;
   readonly #encode: (message: Message) => Encoded;
-  #timeMs = 0;
+  #timeMs = Number.NaN;
   #time = '';
 
   constructor(options: PrepareOptions) {
@@ -74,7 +74,7 @@ export class Preparer {
     checkOptions(options);
     return chain(validate(contract, contract.version, data), (validated) => {
       const metadata = this.#metadata(request, options, contract.keyed ? keyOf(contract, validated) : undefined);
-      const encoded = this.#encode({ type: contract.type, data, metadata });
+      const encoded = encodeOrRefuse(this.#encode, { type: contract.type, data, metadata });
       const { codec } = this.#options;
       if (codec === undefined) return this.#outgoing(request, metadata, encoded);
       return chain(codec.encode(encoded.body, encoded.headers), (body) =>
@@ -149,8 +149,25 @@ export class Preparer {
   }
 }
 
+function encodeOrRefuse(encode: (message: Message) => Encoded, message: Message): Encoded {
+  try {
+    return encode(message);
+  } catch (cause) {
+    throw new WaybillError('INVALID_MESSAGE', `"${message.type}" has data that JSON cannot carry.`, { cause });
+  }
+}
+
+function isExtension(value: unknown): boolean {
+  return typeof value === 'string' || typeof value === 'boolean' || Number.isFinite(value);
+}
+
 function keyOf(contract: Contract, data: unknown): string {
-  const key: unknown = contract.keyOf?.(data);
+  let key: unknown;
+  try {
+    key = contract.keyOf?.(data);
+  } catch (cause) {
+    throw new WaybillError('INVALID_MESSAGE', `keyedBy of "${contract.type}" threw.`, { cause });
+  }
   if (typeof key === 'string' && key !== '' && key.length <= LONGEST_KEY) return key;
   throw new WaybillError(
     'INVALID_MESSAGE',
@@ -165,16 +182,23 @@ function checkOptions(options: SendOptions): void {
       `The id "${options.id}" is not 1 to 96 printable ASCII characters without spaces.`,
     );
   }
+  if (options.id !== undefined && COPY_ID.test(options.id)) {
+    throw new WaybillError(
+      'INVALID_ARGUMENT',
+      `The id "${options.id}" ends as the id of a copy does: leave the "#" out.`,
+    );
+  }
   const { delayMs, extensions } = options;
   if (delayMs !== undefined && !(Number.isFinite(delayMs) && delayMs >= 0)) {
     throw new WaybillError('INVALID_ARGUMENT', `delayMs is ${delayMs}: give a number of ms from 0.`);
   }
   if (extensions === undefined) return;
-  for (const name of Object.keys(extensions)) {
-    if (EXTENSION.test(name) && !RESERVED_ATTRIBUTES.has(name)) continue;
-    throw new WaybillError(
-      'INVALID_ARGUMENT',
-      `The extension "${name}" is no name of a-z and 0-9, or is one of Waybill's own.`,
-    );
+  for (const [name, value] of Object.entries(extensions)) {
+    if (!EXTENSION.test(name) || RESERVED_ATTRIBUTES.has(name)) {
+      const problem = `is no name of a-z and 0-9, or is one of Waybill's own`;
+      throw new WaybillError('INVALID_ARGUMENT', `The extension "${name}" ${problem}.`);
+    }
+    if (isExtension(value)) continue;
+    throw new WaybillError('INVALID_ARGUMENT', `The extension "${name}" is neither text, a number nor a boolean.`);
   }
 }

@@ -6,8 +6,9 @@ import { Entry, type Keep, destinationOf, sizeOf } from './entry.ts';
 import { failuresOf } from './failures.ts';
 import { Lane, type LaneOptions } from './lane.ts';
 import type { Observe } from './observe.ts';
+import { Pace } from './pace.ts';
 
-export interface PublisherOptions extends LaneOptions {
+export interface PublisherOptions extends Omit<LaneOptions, 'pace'> {
   /** How long a send of the application may take, and a call to the driver. */
   readonly timeoutMs: number;
   /** What the application may have waiting. */
@@ -31,7 +32,8 @@ export class Publisher {
   readonly #retries: Alarm<Entry>;
   #cancelDeadline: (() => void) | undefined;
   #pending = 0;
-  #pendingBytes = 0;
+  /** Of the application's messages; copies never throttle it. */
+  #waitingBytes = 0;
   #nextLane = 0;
   #failures = 0;
   #lastError: WaybillError | undefined;
@@ -40,7 +42,9 @@ export class Publisher {
 
   constructor(options: PublisherOptions) {
     this.#options = options;
-    this.#lanes = Array.from({ length: Math.max(options.limit.concurrency, 1) }, () => new Lane(options, this));
+    const { concurrency, everyMs } = options.limit;
+    const lanes = { ...options, pace: new Pace(everyMs, concurrency) };
+    this.#lanes = Array.from({ length: Math.max(concurrency, 1) }, () => new Lane(lanes, this));
     this.#retries = new Alarm((entries) => entries.forEach((entry) => entry.lane.resume(entry)), options.clock);
   }
 
@@ -58,7 +62,7 @@ export class Publisher {
   publish(message: OutgoingMessage, signal: AbortSignal | undefined): Promise<void> {
     const { clock, timeoutMs, maxPendingBytes } = this.#options;
     if (signal?.aborted === true) return Promise.reject(signal.reason);
-    if (this.#pending > 0 && this.#pendingBytes + sizeOf(message) > maxPendingBytes) {
+    if (this.#waitingBytes > 0 && this.#waitingBytes + sizeOf(message) > maxPendingBytes) {
       return Promise.reject(throttled(message, maxPendingBytes));
     }
     return new Promise((resolve, reject) => {
@@ -138,7 +142,7 @@ export class Publisher {
     const lane = this.#lanes[(orderKey === undefined ? this.#nextLane++ : hash(orderKey)) % this.#lanes.length] as Lane;
     const entry = new Entry(message, { lane, orderKey, deadlineMs, keep }, done);
     this.#pending += 1;
-    this.#pendingBytes += entry.bytes;
+    if (keep === undefined) this.#waitingBytes += entry.bytes;
     if (this.#closed) queueMicrotask(() => this.#settle(entry, entry.closed()));
     else lane.add(entry);
     return entry;
@@ -149,7 +153,7 @@ export class Publisher {
     entry.settled = true;
     this.#timed.delete(entry);
     this.#pending -= 1;
-    this.#pendingBytes -= entry.bytes;
+    if (entry.keep === undefined) this.#waitingBytes -= entry.bytes;
     entry.done(error);
     if (this.#pending > 0) return;
     for (const resolve of this.#idle.splice(0)) resolve();

@@ -2,7 +2,15 @@ import type { Delivery, OutgoingMessage, Queue, Settlement, Subscription } from 
 import { BatchError, type WaybillError } from '../driver/errors.ts';
 import { BOOKKEEPING_HEADER, type Bookkeeping, writeBookkeeping } from '../failure/bookkeeping.ts';
 import { copyId } from '../failure/copies.ts';
-import { type DeadLane, type DeadLetter, type Letter, readLetter, untilIdle } from './dead-letters.ts';
+import {
+  type DeadLane,
+  type DeadLetter,
+  type Letter,
+  countLetters,
+  keyOf,
+  readLetter,
+  untilIdle,
+} from './dead-letters.ts';
 
 export interface RedriveOptions {
   /** Which letters go back. @default all */
@@ -33,6 +41,7 @@ const MOST_HELD = 1_000;
  */
 export async function redrive(environment: RedriveEnvironment, options: RedriveOptions): Promise<RedriveResult> {
   const { driver, queue, clock } = environment;
+  const expected = await countLetters(environment);
   let lost: WaybillError | undefined;
   const subscription = await driver.subscribe(queue, 'dead', {
     maxInFlight: MOST_HELD + 100,
@@ -42,7 +51,7 @@ export async function redrive(environment: RedriveEnvironment, options: RedriveO
   });
   const walk = new Walk(environment, options, subscription);
   try {
-    for await (const batch of untilIdle(subscription, clock, options.signal)) {
+    for await (const batch of untilIdle(subscription, clock, { signal: options.signal, expected })) {
       if (lost !== undefined) throw lost;
       if (!(await walk.step(batch))) break;
     }
@@ -77,17 +86,17 @@ class Walk {
 
   /** False at the end of the walk. */
   async step(batch: readonly Delivery[]): Promise<boolean> {
-    const { name } = this.#environment;
     const copies: OutgoingMessage[] = [];
     const settled: Settlement[] = [];
     let ended = false;
     for (const delivery of batch) {
-      const letter = readLetter(name, delivery);
-      const { id, redrives, deadAt = 0 } = letter.letter;
-      const moved = this.#moved.get(id);
+      const letter = await readLetter(this.#environment, delivery);
+      const { redrives, deadAt = 0 } = letter.letter;
+      const key = keyOf(letter.letter);
+      const moved = this.#moved.get(key);
       const diedAgain = moved === undefined ? deadAt > this.#startedAt : redrives > moved;
       // Died after the walk began, or was seen: it stays with us until the subscription gives it back.
-      if (diedAgain || this.#kept.has(id)) continue;
+      if (diedAgain || this.#kept.has(key)) continue;
       ended = moved === undefined && this.#redriven >= (this.#options.max ?? Number.POSITIVE_INFINITY);
       if (ended) break;
       const copy = this.#copy(letter);
@@ -102,15 +111,16 @@ class Walk {
 
   /** The copy that replaces a letter; `twin`: a crash stored it twice, and its other copy was moved. */
   #copy(letter: Letter): OutgoingMessage | 'hold' | 'twin' {
-    const { id, redrives } = letter.letter;
-    if (this.#moved.has(id)) return 'twin';
+    const { redrives } = letter.letter;
+    const key = keyOf(letter.letter);
+    if (this.#moved.has(key)) return 'twin';
     const { where } = this.#options;
     if (where === undefined || where(letter.letter)) {
-      this.#moved.set(id, redrives);
+      this.#moved.set(key, redrives);
       this.#redriven += 1;
       return backToWork(this.#environment, letter);
     }
-    this.#kept.add(id);
+    this.#kept.add(key);
     this.#held += 1;
     return this.#held <= MOST_HELD ? 'hold' : appendedAnew(this.#environment, letter);
   }
@@ -123,7 +133,7 @@ function backToWork({ queue, name }: RedriveEnvironment, { letter, bookkeeping }
     queue: name,
     redrives: letter.redrives + 1,
     ...(topic === undefined ? {} : { topic }),
-    ...(bookkeeping.id === undefined ? {} : { id: bookkeeping.id }),
+    ...(letter.message === undefined ? { id: letter.id } : {}),
   };
   return copyTo({ queue, lane: 'work' }, letter, copyId(letter.id, next, 'work'), next);
 }

@@ -1,5 +1,5 @@
 import type { CommandContract, Contract, EventContract } from '../contract/contract.ts';
-import { type QueueContract, checkKeyedTopics } from '../contract/define-queue.ts';
+import { checkKeyedTopics, isContract, type QueueContract } from '../contract/define-queue.ts';
 import type { Binding, Driver, Queue, Topic, Topology } from '../driver/driver.ts';
 import { WaybillError } from '../driver/errors.ts';
 import { checkName, physicalName } from '../driver/names.ts';
@@ -19,7 +19,8 @@ export class Registry {
     if (prefix !== '') checkName('prefix', prefix);
     for (const used of uses) {
       if ('handles' in used) this.#addQueue(used);
-      else this.#addContract(used);
+      else if (isContract(used)) this.#addContract(used);
+      else throw new WaybillError('INVALID_ARGUMENT', '`uses` has something that is neither a contract nor a queue.');
     }
     const contracts = [...this.#contracts.values()];
     checkKeyedTopics(contracts);

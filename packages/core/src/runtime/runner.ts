@@ -146,8 +146,7 @@ export class Runner {
   }
 
   #accepted(run: Run, messages: Parameters<Outcomes['succeeded']>[1]): void {
-    if (this.#options.observe !== undefined) this.#report(run, 'accepted', undefined);
-    this.#options.outcomes.succeeded(run.task, messages);
+    this.#options.outcomes.succeeded(run.task, messages, (outcome, error) => this.#report(run, outcome, error));
   }
 
   #failed(run: Run, thrown: unknown): void {

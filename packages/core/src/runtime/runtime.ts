@@ -9,8 +9,8 @@ import { type CloseTimes, closeTimes, settledBy } from '../failure/close.ts';
 import { type BusOptions, type BusSettings, busSettings } from './bus-options.ts';
 import { type ConsumeOptions, consumeSettings } from './consume-options.ts';
 import { QueueConsumer } from './consumer.ts';
-import { type DeadLetter, listLetters } from './dead-letters.ts';
-import type { AnyHandler, Handlers } from './handler-context.ts';
+import { type DeadLane, type DeadLetter, listLetters } from './dead-letters.ts';
+import { type AnyHandler, checkHandlers, type Handlers } from './handler-context.ts';
 import { composeCodec, composeHandle, type Send, withDispatch } from './middleware.ts';
 import { guarded, type Observe } from './observe.ts';
 import { Preparer, type PublishOptions, type SendOptions } from './prepare.ts';
@@ -21,6 +21,7 @@ import { Registry } from './registry.ts';
 import { unlessAborted } from './waiting.ts';
 
 const LEASE_TICK_MS = 500;
+const NEVER: AbortSignal = new AbortController().signal;
 
 /** Wires the parts of a bus together; {@link Bus} says what each member does. */
 export class Runtime implements Bus {
@@ -35,6 +36,8 @@ export class Runtime implements Bus {
   readonly #consumers = new Set<QueueConsumer>();
   readonly #middleware: ReturnType<typeof composeHandle>;
   readonly #codec: ReturnType<typeof composeCodec>;
+  /** The last publish that waits for an asynchronous schema or codec. */
+  #preparing: Promise<unknown> | undefined;
   #cancelTick: () => void;
   #closing: Promise<void> | undefined;
 
@@ -140,32 +143,30 @@ export class Runtime implements Bus {
     return { health: () => consumer.health(), close, [Symbol.asyncDispose]: () => close() };
   }
 
-  deadLetters(definition: QueueContract, options: SignalOption = {}): AsyncIterable<DeadLetter> {
-    const queue = this.#registry.queue(definition);
-    return listLetters(
-      { driver: this.#driver, queue, name: definition.name, clock: this.#settings.clock },
-      options.signal,
-    );
+  deadLetters(definition: QueueContract, { signal }: SignalOption = {}): AsyncIterable<DeadLetter> {
+    this.#checkOpen();
+    this.#registry.queue(definition);
+    return listLetters(() => this.#deadLane(definition, signal), signal);
   }
 
   async redrive(definition: QueueContract, options: RedriveOptions = {}): Promise<RedriveResult> {
-    this.#checkOpen();
-    const queue = this.#registry.queue(definition);
+    const lane = await this.#deadLane(definition, options.signal);
     const store = (messages: readonly OutgoingMessage[]): Promise<void> => this.dispatch(messages);
-    const result = await redrive(
-      { driver: this.#driver, queue, name: definition.name, clock: this.#settings.clock, store },
-      options,
-    );
+    const result = await redrive({ ...lane, store }, options);
     this.#observe?.({ name: 'redriven', queue: definition.name, count: result.redriven });
     return result;
   }
 
-  async purge(queue: QueueContract, lane: Lane, options: SignalOption = {}): Promise<void> {
-    await unlessAborted(this.#admin('purge').purge(this.#registry.queue(queue), lane), options.signal);
+  async purge(definition: QueueContract, lane: Lane, { signal }: SignalOption = {}): Promise<void> {
+    const admin = this.#admin('purge');
+    const { queue } = await this.#deadLane(definition, signal);
+    await unlessAborted(admin.purge(queue, lane), signal);
   }
 
-  async depth(queue: QueueContract, options: SignalOption = {}): Promise<Depth> {
-    return unlessAborted(this.#admin('depth').depth(this.#registry.queue(queue)), options.signal);
+  async depth(definition: QueueContract, { signal }: SignalOption = {}): Promise<Depth> {
+    const admin = this.#admin('depth');
+    const { queue } = await this.#deadLane(definition, signal);
+    return unlessAborted(admin.depth(queue), signal);
   }
 
   health(): BusHealth {
@@ -192,7 +193,7 @@ export class Runtime implements Bus {
     options: SignalOption = {},
   ): Promise<readonly string[]> {
     const provisioner = new Provisioner(this.#driver, this.#registry.topology, mode);
-    return provisioner.ensure(options.signal ?? new AbortController().signal);
+    return provisioner.ensure(options.signal ?? NEVER);
   }
 
   close({ deadlineMs }: CloseOptions = {}): Promise<void> {
@@ -247,15 +248,34 @@ export class Runtime implements Bus {
     else this.#registry.checkCommand(queue, contract);
   }
 
+  /** A queue, seen to be there. */
+  async #deadLane(definition: QueueContract, signal: AbortSignal | undefined): Promise<DeadLane> {
+    this.#checkOpen();
+    const queue = this.#registry.queue(definition);
+    await unlessAborted(this.#provisioner.ensure(signal ?? NEVER), signal);
+    return { driver: this.#driver, queue, name: definition.name, clock: this.#settings.clock, codec: this.#codec };
+  }
+
   #send(prepare: () => Awaitable<OutgoingMessage>, signal: AbortSignal | undefined): Promise<void> {
     try {
       this.#checkOpen();
       const message = prepare();
-      if (!isPromise(message)) return this.#publish(message, signal);
-      return Promise.resolve(message).then((prepared) => this.#publish(prepared, signal));
+      if (!isPromise(message) && this.#preparing === undefined) return this.#publish(message, signal);
+      return this.#publishInTurn(message, signal);
     } catch (error) {
       return Promise.reject(error);
     }
+  }
+
+  /** Behind what was published earlier and is still being encoded: else a slow codec would change the order of a key. */
+  async #publishInTurn(message: Awaitable<OutgoingMessage>, signal: AbortSignal | undefined): Promise<void> {
+    const earlier = this.#preparing;
+    const prepared = Promise.allSettled([message, earlier]).then(([result]) => result);
+    this.#preparing = prepared;
+    const result = await prepared;
+    if (this.#preparing === prepared) this.#preparing = undefined;
+    if (result.status === 'rejected') throw result.reason;
+    return this.#publish(result.value, signal);
   }
 
   #publish(message: OutgoingMessage, signal: AbortSignal | undefined): Promise<void> {
@@ -308,20 +328,4 @@ export class Runtime implements Bus {
     this.#observe?.({ name: 'frozen', frozenMs });
     for (const consumer of this.#consumers) consumer.doubtAll();
   }
-}
-
-function checkHandlers<C extends Contract>(
-  queue: QueueContract<C>,
-  handlers: Handlers<C>,
-): Readonly<Record<string, AnyHandler>> {
-  const given = handlers as unknown as Readonly<Record<string, AnyHandler>>;
-  const wanted = queue.handles.map(({ type }) => type);
-  const missing = wanted.filter((type) => typeof given[type] !== 'function');
-  const unknown = Object.keys(given).filter((type) => !wanted.includes(type as C['type']));
-  if (missing.length === 0 && unknown.length === 0) return given;
-  const problems = [
-    ...missing.map((type) => `"${type}" has no handler`),
-    ...unknown.map((type) => `"${type}" is not handled by it`),
-  ];
-  throw new WaybillError('INVALID_ARGUMENT', `Handlers of queue "${queue.name}": ${problems.join(', ')}.`);
 }

@@ -12,16 +12,20 @@ export interface Poison {
 }
 
 /** What a delivery turned out to be. */
-export type Decoded = { readonly message: Message; readonly poison?: Poison } | { readonly poison: Poison };
+export interface Decoded {
+  readonly message?: Message;
+  readonly poison?: Poison;
+}
 
 /** One delivery, from its arrival until it is settled or lost. */
 export class Task implements CopySource {
   readonly delivery: Delivery;
-  readonly message: Message | undefined;
-  readonly poison: Poison | undefined;
   bookkeeping: Bookkeeping;
+  /** Undefined where the envelope cannot be read, or is not read yet. */
+  message: Message | undefined;
+  poison: Poison | undefined;
   /** Messages with the same one are handled one after the other. */
-  readonly chainKey: string | undefined;
+  chainKey: string | undefined;
   /** Epoch ms until which it is ours; Infinity where leases have no clock. */
   leaseUntil: number;
   readonly leaseMs: number;
@@ -33,21 +37,13 @@ export class Task implements CopySource {
   running = false;
   /** Its outcome is decided; what follows is copies and settlement, and it never runs again. */
   ending = false;
-  startedAt = 0;
   controller: AbortController | undefined;
 
-  constructor(
-    delivery: Delivery,
-    decoded: Decoded,
-    place: { readonly bookkeeping: Bookkeeping; readonly chainKey: string | undefined; readonly now: number },
-  ) {
+  constructor(delivery: Delivery, bookkeeping: Bookkeeping, now: number) {
     this.delivery = delivery;
-    this.message = 'message' in decoded ? decoded.message : undefined;
-    this.poison = decoded.poison;
-    this.bookkeeping = place.bookkeeping;
-    this.chainKey = place.chainKey;
+    this.bookkeeping = bookkeeping;
     this.leaseUntil = delivery.leaseUntil;
-    this.leaseMs = delivery.leaseUntil - place.now;
+    this.leaseMs = delivery.leaseUntil - now;
   }
 
   /** The envelope's id; for a message without one an id made of its place in the queue. */

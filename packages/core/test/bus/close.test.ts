@@ -484,17 +484,17 @@ describe('a process', () => {
       await bus.publish(Event, {});
       await bus.close();
       console.log('closed');
-    `)], { cwd, timeout: 4_000 });
+    `)], { cwd, timeout: 20_000 });
     expect(stdout).toBe('closed\n');
   });
 
   it('ends by itself where a bus was only made', async () => {
-    const { stdout } = await run(process.execPath, [...script(`console.log('made');`)], { cwd, timeout: 4_000 });
+    const { stdout } = await run(process.execPath, [...script(`console.log('made');`)], { cwd, timeout: 20_000 });
     expect(stdout).toBe('made\n');
   });
 
   it('ends by itself where something was published', async () => {
-    const { stdout } = await run(process.execPath, [...script(`await bus.publish(Event, {}); console.log('stored');`)], { cwd, timeout: 4_000 });
+    const { stdout } = await run(process.execPath, [...script(`await bus.publish(Event, {}); console.log('stored');`)], { cwd, timeout: 20_000 });
     expect(stdout).toBe('stored\n');
   });
 
@@ -504,7 +504,7 @@ describe('a process', () => {
       setTimeout(() => driver.broker.start(), 1_200).unref();
       await bus.publish(Event, {});
       console.log('stored');
-    `)], { cwd, timeout: 8_000 });
+    `)], { cwd, timeout: 20_000 });
     expect(stdout).toBe('stored\n');
   });
 
@@ -512,7 +512,7 @@ describe('a process', () => {
     const { stdout } = await run(process.execPath, [...script(`
       await bus.consume(queue, { e: async () => { console.log('handled'); void bus.close(); } });
       setTimeout(() => bus.publish(Event, {}), 1_200).unref();
-    `)], { cwd, timeout: 8_000 });
+    `)], { cwd, timeout: 20_000 });
     expect(stdout).toBe('handled\n');
   });
 });

@@ -1,3 +1,4 @@
+import { performance } from 'node:perf_hooks';
 import {
   type Delivery,
   type Driver,
@@ -11,7 +12,7 @@ import {
 } from '@waybill/core/driver';
 import { BatchError } from '@waybill/core/driver';
 import { type FakeTime, fakeTime, memory, MemoryBroker, type MemoryDriver, type MemoryOptions } from '@waybill/memory';
-import { afterEach } from 'vitest';
+import { afterEach, beforeEach, vi } from 'vitest';
 import { z } from 'zod';
 import {
   type Bus,
@@ -91,8 +92,12 @@ export class Seam implements Driver {
 
   async send(batch: readonly OutgoingMessage[], signal: AbortSignal): Promise<void> {
     await this.beforeSend?.(batch, signal);
+    // As the seam promises: of one key, nothing is stored behind what is refused.
+    const blocked = new Map<string, WaybillError>();
     const refused = batch.flatMap((message, index) => {
-      const error = this.refuse?.(message);
+      const place = message.key === undefined ? undefined : JSON.stringify([message.target, message.key]);
+      const error = (place === undefined ? undefined : blocked.get(place)) ?? this.refuse?.(message);
+      if (error !== undefined && place !== undefined) blocked.set(place, error);
       return error === undefined ? [] : [{ index, error }];
     });
     const taken = batch.filter((_, index) => !refused.some((failure) => failure.index === index));
@@ -216,6 +221,15 @@ export class World {
     return { ready: depth?.ready ?? 0, inFlight: depth?.inFlight ?? 0, delayed: depth?.delayed ?? 0, dead: depth?.deadLettered ?? 0 };
   }
 
+  /** Lets time go on until `condition` holds; fails when it does not within `withinMs`. */
+  async until(condition: () => boolean, withinMs = 60_000): Promise<void> {
+    const deadline = this.time.now() + withinMs;
+    while (!condition()) {
+      if (this.time.now() >= deadline) throw new Error(`It does not hold within ${withinMs} ms: ${String(condition)}`);
+      await this.time.advance(10);
+    }
+  }
+
   async end(): Promise<void> {
     this.broker.start();
     for (const { driver, seam } of this.#processes) {
@@ -229,10 +243,20 @@ export class World {
 }
 
 const worlds = new Set<World>();
+let monotonicMs = 0;
+// A busy machine must not look like a frozen process.
+beforeEach(() => void vi.spyOn(performance, 'now').mockImplementation(() => monotonicMs));
 afterEach(async () => {
   for (const world of worlds) await world.end();
   worlds.clear();
+  vi.restoreAllMocks();
 });
+vi.setConfig({ testTimeout: 60_000 });
+
+/** As if this process had been stopped for `ms`: the system's clock went on, its timers did not. */
+export function freeze(ms: number): void {
+  monotonicMs += ms;
+}
 
 /** Publishes what opens a consumer of {@link notes}: 20 harmless messages, `n` -1. */
 export async function warmUp(publish: () => Promise<void>, time: FakeTime): Promise<void> {

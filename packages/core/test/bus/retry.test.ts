@@ -249,6 +249,15 @@ describe('a retry', () => {
     expect(seam.sent.find(({ id }) => id === 'keyed#a2')).not.toHaveProperty('key');
   });
 
+  it('works for two foreign messages with one id, of two sources, on a broker that remembers ids', async () => {
+    const world = new World({ deduplicationMs: 3_600_000 });
+    const { bus, runs } = await failing(world, (attempt) => (attempt === 1 ? new Error('no') : undefined));
+    await bus.provision();
+    await world.raw().send(['/a', '/b'].map((source) => cloudEvent('notes', { id: '1', source, data: { n: 1 } }, { id: source })), never);
+    await world.time.advance(10_000);
+    expect(runs.map(({ attempt }) => attempt).toSorted()).toEqual([1, 1, 2, 2]);
+  });
+
   it('works for a foreign message whose id is too long for a copy', async () => {
     const world = new World();
     const { bus, runs } = await failing(world, (attempt) => (attempt === 1 ? new Error('no') : undefined));

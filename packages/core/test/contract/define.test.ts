@@ -208,7 +208,7 @@ describe('defineQueue', () => {
     expect(defineQueue('billing', { handles: [Keyed, Placed, Render] }).handles).toHaveLength(3);
   });
 
-  it.fails.each([
+  it.each([
     ['undefined', undefined],
     ['an empty object', {}],
     ['a queue', defineQueue('other', { handles: [Placed] })],
@@ -218,7 +218,7 @@ describe('defineQueue', () => {
     expect(refused.code).toBe('INVALID_ARGUMENT');
   });
 
-  it.fails('refuses `ordered` that is no boolean', () => {
+  it('refuses `ordered` that is no boolean', () => {
     expect(refusal(() => defineQueue('billing', { handles: [Keyed], ordered: 'no' as never })).code).toBe(
       'INVALID_ARGUMENT',
     );

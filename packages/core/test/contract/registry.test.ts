@@ -24,9 +24,13 @@ afterEach(async () => {
 });
 
 function busOf(uses: BusOptions['uses'], options: Partial<BusOptions> = {}): Bus {
-  const bus = createBus({ source: '/orders', driver: memory() as Driver, uses, ...options });
+  const bus = createBus({ source: '/orders', driver: memory(), uses, ...options });
   open.push(bus);
   return bus;
+}
+
+async function listed(bus: Bus): Promise<void> {
+  for await (const letter of bus.deadLetters(invoices)) throw new Error(`it listed ${letter.id}`);
 }
 
 describe('what a bus uses', () => {
@@ -107,7 +111,7 @@ describe('what a bus uses', () => {
     expect(busOf([billing], { driver }).topology().queues[0]?.ordered).toBe(true);
   });
 
-  it.fails('refuses what is neither a contract nor a queue', () => {
+  it('refuses what is neither a contract nor a queue', () => {
     expect(refusal(() => busOf([{}] as never)).code).toBe('INVALID_ARGUMENT');
   });
 });
@@ -147,12 +151,9 @@ describe('the options of a bus', () => {
     expect(bus.health().status).toBe('up');
   });
 
-  it.fails.each(['order service', 'ordér', '/a\n', '%'])(
-    'refuse the source %j, which is no URI reference',
-    (source) => {
-      expect(refusal(() => busOf([Placed], { source })).code).toBe('INVALID_ARGUMENT');
-    },
-  );
+  it.each(['order service', 'ordér', '/a\n', '%'])('refuse the source %j, which is no URI reference', (source) => {
+    expect(refusal(() => busOf([Placed], { source })).code).toBe('INVALID_ARGUMENT');
+  });
 });
 
 describe('the prefix of a bus', () => {
@@ -217,7 +218,7 @@ describe('a contract that the bus does not use', () => {
     expect(await rejection(bus.consume(invoices, { 'invoice.render': () => undefined }))).toEqual(refused);
     expect(await rejection(bus.depth(invoices))).toEqual(refused);
     expect(await rejection(bus.redrive(invoices))).toEqual(refused);
-    expect(refusal(() => bus.deadLetters(invoices))).toEqual(refused);
+    expect(await rejection(listed(bus))).toEqual(refused);
   });
 
   it('is not reached by a cast: an event is not sent and a command is not published', async () => {
@@ -242,7 +243,7 @@ describe('the handlers of a consumer', () => {
     expect(await rejection(bus.consume(billing, handlers as never))).toEqual(invalidArgument(sentence));
   });
 
-  it.fails('are refused when there are none', async () => {
+  it('are refused when there are none', async () => {
     expect((await rejection(busOf([billing]).consume(billing, undefined as never))).code).toBe('INVALID_ARGUMENT');
   });
 

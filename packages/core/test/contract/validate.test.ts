@@ -65,7 +65,7 @@ describe('upcast', () => {
   it('validates the oldest version before its upcast sees the data', () => {
     expect(refusal(() => upcast(Order, 1, { id: 'a', total: '1.5' }))).toEqual({
       code: 'INVALID_MESSAGE',
-      message: expect.stringMatching(/^"order\.placed" version 1 does not fit its schema: total: /),
+      message: expect.stringMatching(/^"order\.placed" version 1 does not fit its schema: total: /) as unknown,
     });
   });
 
@@ -129,7 +129,7 @@ describe('upcast', () => {
     expect(['UNKNOWN_VERSION', 'INVALID_MESSAGE']).toContain(refusal(() => upcast(Order, version, {})).code);
   });
 
-  it.fails.each([0, -1, 1.5, Number.NaN])(
+  it.each([0, -1, 1.5, Number.NaN])(
     'says INVALID_MESSAGE for version %d: no newer process will ever know it',
     (version) => {
       expect(refusal(() => upcast(Order, version, {})).code).toBe('INVALID_MESSAGE');
@@ -212,7 +212,8 @@ describe('validate', () => {
     expect(refusal(() => validate(Order, 9, {})).code).toBe('UNKNOWN_VERSION');
   });
 
-  it.fails('waits for a result that is a promise of another library', async () => {
+  it('waits for a result that is a promise of another library', async () => {
+    // oxlint-disable-next-line unicorn/no-thenable -- such a one is what this is about
     const thenable = { then: (done: (result: unknown) => void) => done({ issues: [{ message: 'is wrong' }] }) };
     const schema = { '~standard': { version: 1, vendor: 'by-hand', validate: () => thenable } };
     const Thenable = defineCommand('a', schema as never);

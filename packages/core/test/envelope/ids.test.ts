@@ -68,7 +68,7 @@ describe('uuidv7', () => {
     );
   });
 
-  it.fails('sorts ids as they were made by a clock that shows parts of a millisecond', () => {
+  it('sorts ids as they were made by a clock that shows parts of a millisecond', () => {
     const now = later();
     const ids = Array.from({ length: 1_000 }, (_, index) => uuidv7(now + index / 1_000));
     expect(isSorted(ids)).toBe(true);
@@ -84,7 +84,7 @@ describe('uuidv7', () => {
   it('has 62 random bits: each of them is set in about half of many ids', () => {
     const now = later();
     const rounds = 4_000;
-    const set = new Array<number>(64).fill(0);
+    const set = Array.from({ length: 64 }, () => 0);
     for (let round = 0; round < rounds; round += 1) {
       const tail = BigInt(`0x${uuidv7(now).slice(19).replaceAll('-', '')}`);
       for (let bit = 0; bit < 64; bit += 1) if ((tail >> BigInt(bit)) & 1n) set[bit] = (set[bit] as number) + 1;

@@ -26,7 +26,7 @@ export const anyJson: fc.Arbitrary<unknown> = fc
   .map((value) => JSON.parse(JSON.stringify(value)) as unknown);
 
 const extensionName = fc
-  .string({ unit: fc.constantFrom(...'abcdefghijklmnopqrstuvwxyz0123456789'), minLength: 1, maxLength: 20 })
+  .string({ unit: fc.constantFrom(...'abcdefghijklmnopqrstuvwxyz0123456789'.split('')), minLength: 1, maxLength: 20 })
   .filter((name) => !RESERVED_ATTRIBUTES.has(name));
 
 export const anyMetadata: fc.Arbitrary<Metadata> = fc

@@ -83,7 +83,7 @@ describe('decode', () => {
     );
   });
 
-  it.fails('decodes random attributes of any type, or says INVALID_MESSAGE', () => {
+  it('decodes random attributes of any type, or says INVALID_MESSAGE', () => {
     const value = fc.oneof(scalar, fc.jsonValue(), fc.constant({ toString: 1, valueOf: 1 }));
     fc.assert(
       fc.property(
@@ -111,7 +111,7 @@ describe('decode', () => {
   });
 
   it('keeps the cause where JSON cannot be parsed', () => {
-    expect(tryDecode(STRUCTURED, utf8('{'))).toMatchObject({ cause: expect.any(SyntaxError) });
+    expect(tryDecode(STRUCTURED, utf8('{'))).toMatchObject({ cause: expect.any(SyntaxError) as unknown });
   });
 
   it.each([
@@ -134,42 +134,34 @@ describe('decode', () => {
     expect(depth).toBe(100_000);
   });
 
-  it.each(['id', 'source', 'type'])('says INVALID_MESSAGE where %s is nested deeply', (name) => {
-    expect(undecodable(() => structured(withText(name, deep(100_000))))).toMatch(/missing or no text/);
+  const texts = ['time', 'correlationid', 'causationid', 'partitionkey', 'sequence', 'traceparent', 'tracestate'];
+
+  it.each(['id', 'source', 'type', ...texts])('says INVALID_MESSAGE where %s is no text and no number', (name) => {
+    for (const value of [deep(100_000), '{"toString":1,"valueOf":1}', '{"a":1}', '["a"]']) {
+      expect(undecodable(() => structured(withText(name, value)))).toMatch(/is (missing or no|neither) text/);
+    }
   });
 
-  it.fails.each(['time', 'correlationid', 'partitionkey', 'sequence', 'dataversion', 'specversion'])(
-    'says INVALID_MESSAGE where %s is nested deeply',
-    (name) => {
-      tryDecode(STRUCTURED, utf8(withText(name, deep(100_000))));
-    },
-  );
-
-  it.fails.each([
-    'time',
-    'correlationid',
-    'causationid',
-    'partitionkey',
-    'sequence',
-    'traceparent',
-    'tracestate',
-    'dataversion',
-  ])('says INVALID_MESSAGE where %s is an object that has no text', (name) => {
-    tryDecode(STRUCTURED, utf8(withText(name, '{"toString":1,"valueOf":1}')));
+  it.each(['dataversion', 'specversion'])('says INVALID_MESSAGE where %s is nested deeply', (name) => {
+    tryDecode(STRUCTURED, utf8(withText(name, deep(100_000))));
   });
 
-  it.fails('takes no object for an attribute: CloudEvents has text, numbers and booleans', () => {
-    expect(undecodable(() => structured({ ...required, partitionkey: { a: 1 } }))).toBeDefined();
+  it('says INVALID_MESSAGE where dataversion is an object that has no text', () => {
+    tryDecode(STRUCTURED, utf8(withText('dataversion', '{"toString":1,"valueOf":1}')));
+  });
+
+  it('takes no object for an extension: CloudEvents has text, numbers and booleans', () => {
+    expect(undecodable(() => structured({ ...required, tenant: { a: 1 } }))).toMatch(/tenant/);
   });
 
   it('changes no prototype', () => {
-    structured(withText('__proto__', '{"polluted":true}'));
-    structured(`{"constructor":{"prototype":{"polluted":true}},${withText('a', '1').slice(1)}`);
-    decode({ contentType: 'text/plain', body: utf8(''), headers: { ...ceHeaders, 'ce-__proto__': 'polluted' } });
+    tryDecode(STRUCTURED, utf8(withText('__proto__', '{"polluted":true}')));
+    tryDecode(STRUCTURED, utf8(withText('constructor', '{"prototype":{"polluted":true}}')));
+    tryDecode('text/plain', utf8(''), { ...ceHeaders, 'ce-__proto__': 'polluted' });
     expect({}).not.toHaveProperty('polluted');
   });
 
-  it.fails('keeps the prototype of extensions', () => {
+  it('keeps the prototype of extensions', () => {
     const { extensions } = structured(withText('__proto__', '{"admin":true}')).metadata;
     expect((extensions as { admin?: unknown } | undefined)?.admin).toBeUndefined();
   });
@@ -184,7 +176,7 @@ describe('decode', () => {
     expect(undecodable(() => structured({ ...required, data_base64: 7 }))).toMatch(/its data_base64 is not a string/);
   });
 
-  it.fails.each(['!!!!', 'AP8', 'A', 'AP8=AP8=', 'AP8 = '])(
+  it.each(['!!!!', 'AP8', 'A', 'AP8=AP8=', 'AP8 = '])(
     'says INVALID_MESSAGE for data_base64 %j, which is no base64',
     (base64) => {
       expect(undecodable(() => structured({ ...required, data_base64: base64 }))).toMatch(/base64/);
@@ -199,7 +191,7 @@ describe('decode', () => {
     expect(undecodable(() => structured(huge)).length).toBeLessThan(500);
   });
 
-  it.fails.each(['specversion', 'dataversion'])('writes a short sentence, however large the %s', (name) => {
+  it.each(['specversion', 'dataversion'])('writes a short sentence, however large the %s', (name) => {
     expect(undecodable(() => structured({ ...required, [name]: 'x'.repeat(100_000) })).length).toBeLessThan(500);
   });
 });

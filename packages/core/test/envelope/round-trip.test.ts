@@ -166,7 +166,7 @@ describe('binary mode', () => {
     expect([...encoded.body]).toEqual([0, 255, 128]);
   });
 
-  it.fails('gives a handler bytes of its own: changing them leaves the delivery, which copies move, as it was', () => {
+  it('gives a handler bytes of its own: changing them leaves the delivery, which copies move, as it was', () => {
     const encoded = encodeBinary(messageOf(new Uint8Array([1, 2, 3])));
     (decode(encoded).data as Uint8Array).fill(0);
     expect([...encoded.body]).toEqual([1, 2, 3]);
