@@ -38,8 +38,8 @@ export interface ConsumerOptions {
   readonly random: () => number;
   readonly reconnect: Reconnect;
   readonly observe: Observe | undefined;
-  /** Called before a batch of settlements is built: notices a frozen process. */
-  readonly beforeSettle: () => void;
+  /** Called before anything is started or settled: a process that was frozen holds what others may have by now. */
+  readonly noticeFreeze: () => void;
   readonly provision: (signal: AbortSignal, again: boolean) => Promise<unknown>;
 }
 
@@ -72,7 +72,15 @@ export class QueueConsumer {
 
   constructor(options: ConsumerOptions) {
     this.#options = options;
-    this.#scheduler = new Scheduler(options.clock, options.settings.concurrency, (task) => this.#runner.start(task));
+    this.#scheduler = new Scheduler({
+      clock: options.clock,
+      concurrency: options.settings.concurrency,
+      start: (task) => this.#runner.start(task),
+      mayStart: (task) => {
+        options.noticeFreeze();
+        return this.#leases.guard(task);
+      },
+    });
     this.#leases = this.#makeLeases(options);
     this.#settler = this.#makeSettler(options);
     this.#outcomes = this.#makeOutcomes(options);
@@ -229,6 +237,7 @@ export class QueueConsumer {
 
   #poke(): void {
     this.#settler.poke();
+    this.#scheduler.poke();
     this.#options.publisher.poke();
   }
 
@@ -247,12 +256,12 @@ export class QueueConsumer {
     });
   }
 
-  #makeSettler({ clock, reconnect, random, beforeSettle, driver }: ConsumerOptions): Settler {
+  #makeSettler({ clock, reconnect, random, noticeFreeze, driver }: ConsumerOptions): Settler {
     return new Settler({
       clock,
       reconnect,
       random,
-      beforeSettle,
+      beforeSettle: noticeFreeze,
       limit: driver.limits.settle,
       guard: (task) => this.#leases.guard(task),
       onSettled: (task) => this.#settled(task),

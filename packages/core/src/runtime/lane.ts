@@ -76,10 +76,13 @@ export class Lane {
     this.#schedule();
   }
 
+  isOpenFor(ms: number): boolean {
+    return this.#call !== undefined && this.#call.startedAt + ms <= this.#options.clock.now();
+  }
+
   /** Aborts a call that has been open for longer than `ms`. */
   abortAfter(ms: number): void {
-    const call = this.#call;
-    if (call !== undefined && call.startedAt + ms <= this.#options.clock.now()) call.controller.abort();
+    if (this.isOpenFor(ms)) this.#call?.controller.abort();
   }
 
   /** Everything in it, taken out; an open call is aborted. */

@@ -18,6 +18,8 @@ export interface PublisherOptions extends Omit<LaneOptions, 'pace'> {
   readonly observe: Observe | undefined;
 }
 
+/** Longer than a healthy broker takes to store a batch. */
+const SLOW_CALL_MS = 3_000;
 const NONE: ReadonlyMap<number, WaybillError> = new Map();
 
 /**
@@ -53,9 +55,15 @@ export class Publisher {
     return this.#pending;
   }
 
-  /** Why the broker takes nothing at the moment; undefined while it does. */
+  /** Why the last call stored nothing: what the broker refuses, or, while something is pending, that it does not answer. */
   get failing(): WaybillError | undefined {
-    return this.#failures > 0 ? this.#lastError : undefined;
+    const error = this.#failures > 0 ? this.#lastError : undefined;
+    return error?.retryable === true && this.#pending === 0 ? undefined : error;
+  }
+
+  /** Whether the broker has not answered a call for longer than it should take. */
+  get waiting(): boolean {
+    return this.#lanes.some((lane) => lane.isOpenFor(SLOW_CALL_MS));
   }
 
   /** Resolves once the broker stored it. Rejects with the broker's refusal, UNAVAILABLE, TIMEOUT, THROTTLED or CLOSED. */
@@ -69,6 +77,7 @@ export class Publisher {
       const entry = this.#enter(message, clock.now() + timeoutMs, undefined, (error) => {
         if (signal !== undefined) signal.removeEventListener('abort', onAbort);
         if (error === undefined) resolve();
+        // oxlint-disable-next-line typescript/prefer-promise-reject-errors -- a signal's reason may be anything
         else reject(error);
       });
       const onAbort = (): void => this.#settle(entry, signal?.reason);

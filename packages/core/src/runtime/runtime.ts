@@ -174,7 +174,8 @@ export class Runtime implements Bus {
     const error = this.#publisher.failing;
     const down =
       error?.retryable === true || consumers.some(({ status }) => status === 'down' || status === 'starting');
-    const degraded = error !== undefined || consumers.some(({ status }) => status === 'degraded');
+    const degraded =
+      error !== undefined || this.#publisher.waiting || consumers.some(({ status }) => status === 'degraded');
     const moving = degraded ? 'degraded' : 'up';
     return {
       status: down ? 'down' : moving,
@@ -238,7 +239,7 @@ export class Runtime implements Bus {
       middleware: this.#middleware,
       codec: this.#codec,
       observe: this.#observe,
-      beforeSettle: () => this.#freeze.check(),
+      noticeFreeze: () => this.#freeze.check(),
       provision: (signal, again) => this.#provision(signal, again),
     });
   }

@@ -3,24 +3,31 @@ import type { Clock } from '../driver/clock.ts';
 import { Fifo } from './fifo.ts';
 import type { Task } from './task.ts';
 
+export interface SchedulerOptions {
+  readonly clock: Clock;
+  readonly concurrency: number;
+  readonly start: (task: Task) => void;
+  /** Asked right before: a process that was frozen may hold what others handled meanwhile. `wait` until {@link Scheduler.poke}. */
+  readonly mayStart: (task: Task) => 'go' | 'wait' | 'drop';
+}
+
 /**
  * Decides which task runs next: one chain per key, `concurrency` slots over all of them. The head of a chain holds its
  * successors back until it is done, also while it waits for its next attempt; a wait takes no slot.
  */
 export class Scheduler {
-  readonly #start: (task: Task) => void;
-  readonly #concurrency: number;
+  readonly #options: SchedulerOptions;
   readonly #ready = new Fifo<Task>();
   readonly #chains = new Map<string, Fifo<Task>>();
   readonly #held: Alarm<Task>;
+  #doubted: Task[] = [];
   #running = 0;
   #stopped = false;
   #pumping = false;
 
-  constructor(clock: Clock, concurrency: number, start: (task: Task) => void) {
-    this.#start = start;
-    this.#concurrency = concurrency;
-    this.#held = new Alarm((tasks) => this.#resume(tasks), clock);
+  constructor(options: SchedulerOptions) {
+    this.#options = options;
+    this.#held = new Alarm((tasks) => this.#resume(tasks), options.clock);
   }
 
   /** Slots taken. */
@@ -83,9 +90,16 @@ export class Scheduler {
   /** Forgets what was not started, and starts what is added from now on. */
   resume(): void {
     this.#ready.clear();
+    this.#doubted = [];
     this.#held.clear();
     for (const [key, chain] of this.#chains) if (chain.peek()?.running !== true) this.#chains.delete(key);
     this.#stopped = false;
+  }
+
+  /** Asks again whether those may start that had to wait for an answer. */
+  poke(): void {
+    if (this.#doubted.length === 0) return;
+    this.#resume(this.#doubted.splice(0));
   }
 
   #resume(tasks: readonly Task[]): void {
@@ -98,15 +112,15 @@ export class Scheduler {
     if (this.#pumping) return;
     this.#pumping = true;
     try {
-      while (!this.#stopped && this.#running < this.#concurrency) {
+      while (!this.#stopped && this.#running < this.#options.concurrency) {
         const task = this.#ready.shift();
         if (task === undefined) break;
-        if (task.lost || task.ending) {
-          this.done(task);
-          continue;
-        }
+        const verdict = task.ending ? 'drop' : this.#options.mayStart(task);
+        if (verdict === 'drop') this.done(task);
+        if (verdict === 'wait') this.#doubted.push(task);
+        if (verdict !== 'go') continue;
         this.#running += 1;
-        this.#start(task);
+        this.#options.start(task);
       }
     } finally {
       this.#pumping = false;

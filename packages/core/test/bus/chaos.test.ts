@@ -16,7 +16,10 @@ const BROKERS: readonly MemoryOptions[] = [
   { leaseMs: 10_000 },
   { leaseMs: Number.POSITIVE_INFINITY, capabilities: { reject: 'none', maxDelayMs: 3_000 } },
   { leaseMs: 10_000, capabilities: { reject: 'bare' }, deduplicationMs: 3_600_000 },
-  { capabilities: { ordering: 'one-process', reject: 'none', filtersTypes: false }, limits: { send: { count: 10, concurrency: 2 }, receive: { count: 10 }, settle: { count: 10, concurrency: 1 } } },
+  {
+    capabilities: { ordering: 'one-process', reject: 'none', filtersTypes: false },
+    limits: { send: { count: 10, concurrency: 2 }, receive: { count: 10 }, settle: { count: 10, concurrency: 1 } },
+  },
 ];
 
 interface Crew {
@@ -27,7 +30,11 @@ interface Crew {
 }
 
 /** Processes that are killed, cut off, refused and hung in turn; at the end all is well again. */
-function crewOf(world: World, chance: () => number, consume: (process: Process, isAlive: () => boolean) => Promise<unknown>): Crew {
+function crewOf(
+  world: World,
+  chance: () => number,
+  consume: (process: Process, isAlive: () => boolean) => Promise<unknown>,
+): Crew {
   const alive: Process[] = [];
   const start = (): void => {
     const process = world.process();
@@ -48,7 +55,9 @@ function crewOf(world: World, chance: () => number, consume: (process: Process, 
       world.time.after(chance() * 3_000, () => world.broker.start());
     },
     () => {
-      for (const { seam } of alive) seam.refuse = ({ id }) => (id.includes('#') && chance() < 0.7 ? unavailable() : undefined);
+      for (const { seam } of alive) {
+        seam.refuse = ({ id }) => (id.includes('#') && chance() < 0.7 ? unavailable() : undefined);
+      }
       world.time.after(chance() * 5_000, () => alive.forEach(({ seam }) => (seam.refuse = undefined)));
     },
     () => {
@@ -92,18 +101,24 @@ describe.each(range(BROKERS.length))('whatever happens, broker %d', (which) => {
     const chance = chances(seed * 31 + which);
     const succeeded = new Set<number>();
     const attempts = new Map<number, number>();
-    const crew = crewOf(world, chance, ({ bus }, isAlive) => bus.consume(notes, {
-      'note.taken': async ({ n }, { attempt, signal }) => {
-        if (!isAlive()) return;
-        if (chance() < 0.3) await new Promise<void>((resolve) => world.time.after(chance() * 2_000, resolve));
-        if (!isAlive() || signal.aborted) throw new Error('not mine');
-        if (n % 10 === 7) throw new Reject('never');
-        if (n % 10 === 3) throw new Error('for ever');
-        if (n % 10 === 5 && attempt < 3) throw new Error('twice');
-        attempts.set(n, attempt);
-        succeeded.add(n);
-      },
-    }, { concurrency: 4, retry: { delaysMs: [200, 700, 5_000] } }));
+    const crew = crewOf(world, chance, ({ bus }, isAlive) =>
+      bus.consume(
+        notes,
+        {
+          'note.taken': async ({ n }, { attempt, signal }) => {
+            if (!isAlive()) return;
+            if (chance() < 0.3) await new Promise<void>((resolve) => world.time.after(chance() * 2_000, resolve));
+            if (!isAlive() || signal.aborted) throw new Error('not mine');
+            if (n % 10 === 7) throw new Reject('never');
+            if (n % 10 === 3) throw new Error('for ever');
+            if (n % 10 === 5 && attempt < 3) throw new Error('twice');
+            attempts.set(n, attempt);
+            succeeded.add(n);
+          },
+        },
+        { concurrency: 4, retry: { delaysMs: [200, 700, 5_000] } },
+      ),
+    );
     crew.start();
     crew.start();
     const publisher = world.process();
@@ -124,23 +139,31 @@ describe.each(range(BROKERS.length))('whatever happens, broker %d', (which) => {
     const world = new World(BROKERS[which]);
     const chance = chances(seed * 17 + which);
     const firsts = new Map<string, number[]>();
-    const crew = crewOf(world, chance, ({ bus }, isAlive) => bus.consume(ledger, {
-      'order.placed': async ({ key, n }, { signal, attempt }) => {
-        if (!isAlive()) return;
-        if (chance() < 0.3) await new Promise<void>((resolve) => world.time.after(chance() * 500, resolve));
-        if (!isAlive() || signal.aborted) throw new Error('not mine');
-        if (attempt < 3 && chance() < 0.2) throw new Error('no');
-        const seen = firsts.get(key) ?? [];
-        if (!seen.includes(n)) seen.push(n);
-        firsts.set(key, seen);
-      },
-      'order.paid': () => undefined,
-    }, { concurrency: 4, retry: { delaysMs: range(40).map(() => 200) } }));
+    const crew = crewOf(world, chance, ({ bus }, isAlive) =>
+      bus.consume(
+        ledger,
+        {
+          'order.placed': async ({ key, n }, { signal, attempt }) => {
+            if (!isAlive()) return;
+            if (chance() < 0.3) await new Promise<void>((resolve) => world.time.after(chance() * 500, resolve));
+            if (!isAlive() || signal.aborted) throw new Error('not mine');
+            if (attempt < 3 && chance() < 0.2) throw new Error('no');
+            const seen = firsts.get(key) ?? [];
+            if (!seen.includes(n)) seen.push(n);
+            firsts.set(key, seen);
+          },
+          'order.paid': () => undefined,
+        },
+        { concurrency: 4, retry: { delaysMs: range(40).map(() => 200) } },
+      ),
+    );
     crew.start();
     crew.start();
     const publisher = world.process();
     await publisher.bus.provision();
-    const publishing = Promise.all(range(20).flatMap((n) => range(8).map((key) => publisher.bus.publish(Placed, { key: `k${key}`, n }))));
+    const publishing = Promise.all(
+      range(20).flatMap((n) => range(8).map((key) => publisher.bus.publish(Placed, { key: `k${key}`, n }))),
+    );
     await crew.chaos(40);
     await world.time.advance(240_000);
     await publishing;

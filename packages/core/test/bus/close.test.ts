@@ -2,18 +2,39 @@ import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import type { ConsumeOptions, HandlerContext } from '../../src/index.ts';
-import { gate, invoices, ledger, never, notes, Noted, Placed, range, Render, unavailable, warmUp, World } from './kit.ts';
+import {
+  gate,
+  invoices,
+  ledger,
+  never,
+  notes,
+  Noted,
+  Placed,
+  range,
+  Render,
+  unavailable,
+  warmUp,
+  World,
+} from './kit.ts';
 
-async function notesOf(world: World, act: (n: number, context: HandlerContext) => unknown, options: ConsumeOptions = {}) {
+async function notesOf(
+  world: World,
+  act: (n: number, context: HandlerContext) => unknown,
+  options: ConsumeOptions = {},
+) {
   const process = world.process();
   const runs: number[] = [];
-  const consumer = await process.bus.consume(notes, {
-    'note.taken': async ({ n }, context) => {
-      if (n < 0) return;
-      runs.push(n);
-      await act(n, context);
+  const consumer = await process.bus.consume(
+    notes,
+    {
+      'note.taken': async ({ n }, context) => {
+        if (n < 0) return;
+        runs.push(n);
+        await act(n, context);
+      },
     },
-  }, options);
+    options,
+  );
   return { ...process, consumer, runs };
 }
 
@@ -196,22 +217,31 @@ describe('close of a bus', () => {
     expect(world.queue(notes)).toMatchObject({ ready: 1, inFlight: 0 });
   });
 
-  it.each(['settle', 'send', 'resize', 'close', 'extend'] as const)('keeps its deadline when the driver hangs at %s', async (call) => {
-    const world = new World({ capabilities: { reject: 'none' } });
-    const hang = (): Promise<void> => new Promise(() => undefined);
-    const { bus, seam } = await notesOf(world, (n) => {
-      if (n === 1) throw new Error('no');
-    });
-    const hooks = { settle: 'beforeSettle', send: 'beforeSend', resize: 'beforeResize', close: 'beforeClose', extend: 'beforeExtend' } as const;
-    await bus.publish(Noted, { n: 1 });
-    await bus.publish(Noted, { n: 2 });
-    seam[hooks[call]] = hang;
-    await world.time.advance(40_000);
-    const pending = bus.publish(Noted, { n: 3 }).catch((error: { code: string }) => error.code);
-    await world.time.advance(1);
-    expect(await timeOf(world, bus.close({ deadlineMs: 5_000 }))).toBeLessThanOrEqual(5_000);
-    expect(await pending).toBe(call === 'send' ? 'TIMEOUT' : undefined);
-  });
+  it.each(['settle', 'send', 'resize', 'close', 'extend'] as const)(
+    'keeps its deadline when the driver hangs at %s',
+    async (call) => {
+      const world = new World({ capabilities: { reject: 'none' } });
+      const hang = (): Promise<void> => new Promise(() => undefined);
+      const { bus, seam } = await notesOf(world, (n) => {
+        if (n === 1) throw new Error('no');
+      });
+      const hooks = {
+        settle: 'beforeSettle',
+        send: 'beforeSend',
+        resize: 'beforeResize',
+        close: 'beforeClose',
+        extend: 'beforeExtend',
+      } as const;
+      await bus.publish(Noted, { n: 1 });
+      await bus.publish(Noted, { n: 2 });
+      seam[hooks[call]] = hang;
+      await world.time.advance(40_000);
+      const pending = bus.publish(Noted, { n: 3 }).catch((error: { code: string }) => error.code);
+      await world.time.advance(1);
+      expect(await timeOf(world, bus.close({ deadlineMs: 5_000 }))).toBeLessThanOrEqual(5_000);
+      expect(await pending).toBe(call === 'send' ? 'TIMEOUT' : undefined);
+    },
+  );
 
   it('rejects what is not stored by its end: CLOSED, or TIMEOUT where it may be stored', async () => {
     const world = new World();
@@ -284,7 +314,9 @@ describe('close of a bus', () => {
     const world = new World();
     const { bus } = world.process();
     world.broker.stop();
-    const consuming = expect(bus.consume(notes, { 'note.taken': () => undefined })).rejects.toMatchObject({ code: 'CLOSED' });
+    const consuming = expect(bus.consume(notes, { 'note.taken': () => undefined })).rejects.toMatchObject({
+      code: 'CLOSED',
+    });
     await world.time.advance(1_000);
     expect(await timeOf(world, bus.close({ deadlineMs: 2_000 }))).toBeLessThanOrEqual(2_000);
     await consuming;
@@ -380,7 +412,11 @@ describe('close of a consumer', () => {
     const subscribing = gate();
     seam.beforeSubscribe = () => subscribing.opened;
     const stop = new AbortController();
-    const consuming = bus.consume(ledger, { 'order.placed': () => undefined, 'order.paid': () => undefined }, { signal: stop.signal });
+    const consuming = bus.consume(
+      ledger,
+      { 'order.placed': () => undefined, 'order.paid': () => undefined },
+      { signal: stop.signal },
+    );
     await world.time.advance(100);
     stop.abort(new Error('enough'));
     await expect(consuming).rejects.toThrow('enough');
@@ -427,21 +463,28 @@ describe('close of a consumer', () => {
     const world = new World();
     const { bus } = world.process();
     const runs: string[] = [];
-    const consumer = await bus.consume(ledger, {
-      'order.placed': ({ key, n }) => {
-        if (key.startsWith('warm')) return;
-        runs.push(`one ${n}`);
-        throw new Error('no');
+    const consumer = await bus.consume(
+      ledger,
+      {
+        'order.placed': ({ key, n }) => {
+          if (key.startsWith('warm')) return;
+          runs.push(`one ${n}`);
+          throw new Error('no');
+        },
+        'order.paid': () => undefined,
       },
-      'order.paid': () => undefined,
-    }, { retry: { delaysMs: [60_000] } });
+      { retry: { delaysMs: [60_000] } },
+    );
     for (const n of range(20)) await bus.publish(Placed, { key: `warm${n}`, n: 0 });
     await world.time.advance(10);
     for (const n of range(3)) await bus.publish(Placed, { key: 'a', n });
     await world.time.advance(10_000);
     expect(await timeOf(world, consumer.close({ deadlineMs: 5_000 }))).toBeLessThanOrEqual(100);
     const two = world.process();
-    await two.bus.consume(ledger, { 'order.placed': ({ n }, { attempt }) => void runs.push(`two ${n}/${attempt}`), 'order.paid': () => undefined });
+    await two.bus.consume(ledger, {
+      'order.placed': ({ n }, { attempt }) => void runs.push(`two ${n}/${attempt}`),
+      'order.paid': () => undefined,
+    });
     await world.time.advance(1_000);
     expect(runs).toEqual(['one 0', 'two 0/1', 'two 1/1', 'two 2/1']);
   });
@@ -449,7 +492,10 @@ describe('close of a consumer', () => {
   it('gives back what arrived while an asynchronous codec read it', async () => {
     const world = new World();
     const reading = gate();
-    const codec = { encode: (body: Uint8Array) => body, decode: async (body: Uint8Array) => (await reading.opened, body) };
+    const codec = {
+      encode: (body: Uint8Array) => body,
+      decode: async (body: Uint8Array) => (await reading.opened, body),
+    };
     const { bus } = world.process(undefined, { middleware: [{ name: 'slow', codec }] });
     const runs: number[] = [];
     const consumer = await bus.consume(notes, { 'note.taken': ({ n }) => void runs.push(n) });
@@ -479,12 +525,18 @@ describe('a process', () => {
   const cwd = new URL('../../../memory', import.meta.url);
 
   it('ends by itself after close', async () => {
-    const { stdout } = await run(process.execPath, [...script(`
+    const { stdout } = await run(
+      process.execPath,
+      [
+        ...script(`
       const consumer = await bus.consume(queue, { e: () => undefined });
       await bus.publish(Event, {});
       await bus.close();
       console.log('closed');
-    `)], { cwd, timeout: 20_000 });
+    `),
+      ],
+      { cwd, timeout: 20_000 },
+    );
     expect(stdout).toBe('closed\n');
   });
 
@@ -494,35 +546,57 @@ describe('a process', () => {
   });
 
   it('ends by itself where something was published', async () => {
-    const { stdout } = await run(process.execPath, [...script(`await bus.publish(Event, {}); console.log('stored');`)], { cwd, timeout: 20_000 });
+    const { stdout } = await run(
+      process.execPath,
+      [...script(`await bus.publish(Event, {}); console.log('stored');`)],
+      { cwd, timeout: 20_000 },
+    );
     expect(stdout).toBe('stored\n');
   });
 
   it('does not end before what it published is stored', async () => {
-    const { stdout } = await run(process.execPath, [...script(`
+    const { stdout } = await run(
+      process.execPath,
+      [
+        ...script(`
       driver.broker.stop();
       setTimeout(() => driver.broker.start(), 1_200).unref();
       await bus.publish(Event, {});
       console.log('stored');
-    `)], { cwd, timeout: 20_000 });
+    `),
+      ],
+      { cwd, timeout: 20_000 },
+    );
     expect(stdout).toBe('stored\n');
   });
 
   it('does not end while it consumes', async () => {
-    const { stdout } = await run(process.execPath, [...script(`
+    const { stdout } = await run(
+      process.execPath,
+      [
+        ...script(`
       await bus.consume(queue, { e: async () => { console.log('handled'); void bus.close(); } });
       setTimeout(() => bus.publish(Event, {}), 1_200).unref();
-    `)], { cwd, timeout: 20_000 });
+    `),
+      ],
+      { cwd, timeout: 20_000 },
+    );
     expect(stdout).toBe('handled\n');
   });
 });
 
 it('no signal handlers are installed', async () => {
-  const before = ['SIGTERM', 'SIGINT', 'beforeExit', 'exit', 'uncaughtException', 'unhandledRejection'].map((name) => process.listenerCount(name));
+  const before = ['SIGTERM', 'SIGINT', 'beforeExit', 'exit', 'uncaughtException', 'unhandledRejection'].map((name) =>
+    process.listenerCount(name),
+  );
   const world = new World();
   const { bus } = await notesOf(world, () => undefined);
   await bus.publish(Noted, { n: 1 });
   await world.time.advance(10);
-  expect(['SIGTERM', 'SIGINT', 'beforeExit', 'exit', 'uncaughtException', 'unhandledRejection'].map((name) => process.listenerCount(name))).toEqual(before);
+  expect(
+    ['SIGTERM', 'SIGINT', 'beforeExit', 'exit', 'uncaughtException', 'unhandledRejection'].map((name) =>
+      process.listenerCount(name),
+    ),
+  ).toEqual(before);
   expect(never.aborted).toBe(false);
 });

@@ -3,16 +3,25 @@ import { z } from 'zod';
 import { type ConsumeOptions, defineCommand, defineQueue, type HandlerContext } from '../../src/index.ts';
 import { invoices, letters, notes, Noted, Placed, range, Render, unavailable, warmUp, World } from './kit.ts';
 
-async function notesOf(world: World, act: (n: number, context: HandlerContext) => unknown, options: ConsumeOptions = {}, bus: Parameters<World['process']>[1] = {}) {
+async function notesOf(
+  world: World,
+  act: (n: number, context: HandlerContext) => unknown,
+  options: ConsumeOptions = {},
+  bus: Parameters<World['process']>[1] = {},
+) {
   const process = world.process(undefined, bus);
   const runs: number[] = [];
-  await process.bus.consume(notes, {
-    'note.taken': async ({ n }, context) => {
-      if (n < 0) return;
-      runs.push(n);
-      await act(n, context);
+  await process.bus.consume(
+    notes,
+    {
+      'note.taken': async ({ n }, context) => {
+        if (n < 0) return;
+        runs.push(n);
+        await act(n, context);
+      },
     },
-  }, options);
+    options,
+  );
   const emitted = () => process.seam.sent.filter(({ target }) => 'queue' in target && target.queue === 'invoices');
   return { ...process, runs, emitted };
 }
@@ -76,7 +85,9 @@ describe('what a handler sends', () => {
 
   it('may have an id of its own', async () => {
     const world = new World();
-    const { bus, emitted } = await notesOf(world, (n, { send }) => send(invoices, Render, { n }, { id: `invoice:${n}` }));
+    const { bus, emitted } = await notesOf(world, (n, { send }) =>
+      send(invoices, Render, { n }, { id: `invoice:${n}` }),
+    );
     await bus.publish(Noted, { n: 7 });
     await world.time.advance(100);
     expect(emitted().map(({ id }) => id)).toEqual(['invoice:7']);
@@ -99,7 +110,9 @@ describe('what a handler sends', () => {
 
   it('may be taken out of its context', async () => {
     const world = new World();
-    const { bus, emitted } = await notesOf(world, (n, { send }) => [1, 2].forEach((more) => send(invoices, Render, { n: n + more })));
+    const { bus, emitted } = await notesOf(world, (n, { send }) =>
+      [1, 2].forEach((more) => send(invoices, Render, { n: n + more })),
+    );
     await bus.publish(Noted, { n: 7 });
     await world.time.advance(100);
     expect(emitted()).toHaveLength(2);
@@ -136,19 +149,25 @@ describe('what a handler sends', () => {
 
   it('to a queue that is missing fails the attempt', async () => {
     const world = new World();
-    const { bus } = await notesOf(world, (n, { send }) => send(invoices, Render, { n }), { retry: { delaysMs: [1_000] } });
+    const { bus } = await notesOf(world, (n, { send }) => send(invoices, Render, { n }), {
+      retry: { delaysMs: [1_000] },
+    });
     await bus.publish(Noted, { n: 1 });
     await world.time.advance(100);
     world.broker.queues.delete('invoices');
     await bus.publish(Noted, { n: 2 });
     await world.time.advance(10_000);
-    expect(await letters(bus, notes)).toMatchObject([{ reason: 'handler-failed', attempts: 2, error: { message: expect.stringContaining('invoices') as string } }]);
+    expect(await letters(bus, notes)).toMatchObject([
+      { reason: 'handler-failed', attempts: 2, error: { message: expect.stringContaining('invoices') as string } },
+    ]);
     expect(world.queue(notes)).toMatchObject({ ready: 0, inFlight: 0 });
   });
 
   it('is reported as what became of it: a refused send is no accepted attempt', async () => {
     const world = new World();
-    const { bus, seen } = await notesOf(world, (n, { send }) => send(invoices, Render, { n }), { retry: { delaysMs: [] } });
+    const { bus, seen } = await notesOf(world, (n, { send }) => send(invoices, Render, { n }), {
+      retry: { delaysMs: [] },
+    });
     await bus.publish(Noted, { n: 1 });
     await world.time.advance(100);
     world.broker.queues.delete('invoices');
@@ -179,7 +198,13 @@ describe('what a handler sends', () => {
     });
     await bus.publish(Noted, { n: 1 });
     await world.time.advance(100);
-    expect(thrown).toEqual(['TOO_LARGE', 'INVALID_MESSAGE', 'INVALID_ARGUMENT', 'INVALID_ARGUMENT', 'INVALID_ARGUMENT']);
+    expect(thrown).toEqual([
+      'TOO_LARGE',
+      'INVALID_MESSAGE',
+      'INVALID_ARGUMENT',
+      'INVALID_ARGUMENT',
+      'INVALID_ARGUMENT',
+    ]);
     expect(world.queue(notes)).toMatchObject({ ready: 0, inFlight: 0 });
     expect(world.queue(invoices).ready).toBe(0);
   });
@@ -206,13 +231,18 @@ describe('what a handler sends', () => {
     });
     await bus.publish(Noted, { n: 1 });
     await world.until(() => world.queue(notes).inFlight === 0);
-    const numbers = seam.sent.filter(({ type }) => type === 'order.placed').map(({ body }) => (JSON.parse(new TextDecoder().decode(body)) as { data: { n: number } }).data.n);
+    const numbers = seam.sent
+      .filter(({ type }) => type === 'order.placed')
+      .map(({ body }) => (JSON.parse(new TextDecoder().decode(body)) as { data: { n: number } }).data.n);
     expect(numbers).toEqual(range(20));
   });
 });
 
 describe('an asynchronous schema', () => {
-  const Checked = defineCommand('checked', z.object({ n: z.number().refine(async (n) => (await Promise.resolve(), n < 10)) }));
+  const Checked = defineCommand(
+    'checked',
+    z.object({ n: z.number().refine(async (n) => (await Promise.resolve(), n < 10)) }),
+  );
   const checked = defineQueue('checked', { handles: [Checked] });
 
   it('refuses what does not fit, as a failed attempt and no unhandled rejection', async () => {
@@ -224,14 +254,18 @@ describe('an asynchronous schema', () => {
       const world = new World();
       const { bus } = world.process([notes, checked]);
       const runs: number[] = [];
-      await bus.consume(notes, {
-        'note.taken': async ({ n }, { send }) => {
-          runs.push(n);
-          send(checked, Checked, { n });
-          await new Promise<void>((resolve) => world.time.after(10, resolve));
-          if (n === 21) throw new Error('no');
+      await bus.consume(
+        notes,
+        {
+          'note.taken': async ({ n }, { send }) => {
+            runs.push(n);
+            send(checked, Checked, { n });
+            await new Promise<void>((resolve) => world.time.after(10, resolve));
+            if (n === 21) throw new Error('no');
+          },
         },
-      }, { retry: { delaysMs: [] } });
+        { retry: { delaysMs: [] } },
+      );
       for (const n of [1, 20, 21]) await bus.publish(Noted, { n });
       await world.time.advance(1_000);
       expect((await letters(bus, notes)).map(({ error }) => error?.name).toSorted()).toEqual(['Error', 'WaybillError']);

@@ -1,7 +1,22 @@
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { defineEvent, defineQueue } from '../../src/index.ts';
-import { archive, cloudEvent, EVERYTHING, gate, invoices, ledger, never, notes, Noted, Placed, range, Render, warmUp, World } from './kit.ts';
+import {
+  archive,
+  cloudEvent,
+  EVERYTHING,
+  gate,
+  invoices,
+  ledger,
+  never,
+  notes,
+  Noted,
+  Placed,
+  range,
+  Render,
+  warmUp,
+  World,
+} from './kit.ts';
 
 describe('queues', () => {
   it('get their own copy each, and processes share the work of one', async () => {
@@ -31,7 +46,12 @@ describe('queues', () => {
 });
 
 describe('concurrency', () => {
-  it.each([[1, false], [3, false], [16, false], [3, true]] as const)('of %d is reached and never exceeded, ordered %s', async (concurrency, ordered) => {
+  it.each([
+    [1, false],
+    [3, false],
+    [16, false],
+    [3, true],
+  ] as const)('of %d is reached and never exceeded, ordered %s', async (concurrency, ordered) => {
     const world = new World();
     const { bus, seen } = world.process();
     let running = 0;
@@ -63,10 +83,20 @@ describe('concurrency', () => {
     stop.open();
   });
 
-  it.each([[{ concurrency: 0 }], [{ concurrency: 1.5 }], [{ timeoutMs: -1 }], [{ retry: { delaysMs: [-1] } }], [{ retry: { jitter: 2 } }], [{ skip: ['bored'] }], [{ nonsense: 1 }]])('and other options are checked at once: %j', async (options) => {
+  it.each([
+    [{ concurrency: 0 }],
+    [{ concurrency: 1.5 }],
+    [{ timeoutMs: -1 }],
+    [{ retry: { delaysMs: [-1] } }],
+    [{ retry: { jitter: 2 } }],
+    [{ skip: ['bored'] }],
+    [{ nonsense: 1 }],
+  ])('and other options are checked at once: %j', async (options) => {
     const world = new World();
     const { bus, seam } = world.process();
-    await expect(bus.consume(notes, { 'note.taken': () => undefined }, options as never)).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' });
+    await expect(bus.consume(notes, { 'note.taken': () => undefined }, options as never)).rejects.toMatchObject({
+      code: 'INVALID_ARGUMENT',
+    });
     expect(seam.subscriptions).toEqual([]);
     expect(bus.health().consumers).toEqual([]);
   });
@@ -77,7 +107,14 @@ describe('the window', () => {
     const world = new World();
     const { bus } = world.process();
     const stop = gate();
-    const consumer = await bus.consume(ledger, { 'order.placed': ({ key }) => (key.startsWith('warm') ? undefined : stop.opened), 'order.paid': () => undefined }, { concurrency: 2 });
+    const consumer = await bus.consume(
+      ledger,
+      {
+        'order.placed': ({ key }) => (key.startsWith('warm') ? undefined : stop.opened),
+        'order.paid': () => undefined,
+      },
+      { concurrency: 2 },
+    );
     let warm = 0;
     await warmUp(() => bus.publish(Placed, { key: `warm${warm++}`, n: 0 }), world.time);
     for (const n of range(1_500)) void bus.publish(Placed, { key: `k${n % 7}`, n });
@@ -87,14 +124,19 @@ describe('the window', () => {
     await world.until(() => consumer.health().held === 0 && world.queue(ledger).ready === 0);
   });
 
-  it('is never exceeded', async () => {
+  it.each([[true], [false]])('is never exceeded, whether the broker has a prefetch or not: %s', async (prefetch) => {
     const world = new World();
     const { bus, seam } = world.process();
+    seam.prefetch = prefetch;
     let most = 0;
     seam.onReceived = () => {
       most = Math.max(most, world.queue(notes).inFlight);
     };
-    await bus.consume(notes, { 'note.taken': () => new Promise<void>((resolve) => world.time.after(3, resolve)) }, { concurrency: 2 });
+    await bus.consume(
+      notes,
+      { 'note.taken': () => new Promise<void>((resolve) => world.time.after(3, resolve)) },
+      { concurrency: 2 },
+    );
     for (const n of range(300)) await bus.publish(Noted, { n });
     await world.time.advance(5_000);
     expect(most).toBe(8);
@@ -125,9 +167,16 @@ describe('handlers', () => {
   it('must be there for every contract, and for no other', async () => {
     const world = new World();
     const { bus, seam } = world.process();
-    await expect(bus.consume(ledger, { 'order.placed': () => undefined } as never)).rejects.toMatchObject({ code: 'INVALID_ARGUMENT', message: expect.stringContaining('order.paid') as string });
-    await expect(bus.consume(notes, { 'note.taken': 'no function' } as never)).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' });
-    await expect(bus.consume(notes, { 'note.taken': () => undefined, other: () => undefined } as never)).rejects.toMatchObject({ code: 'INVALID_ARGUMENT', message: expect.stringContaining('other') as string });
+    await expect(bus.consume(ledger, { 'order.placed': () => undefined } as never)).rejects.toMatchObject({
+      code: 'INVALID_ARGUMENT',
+      message: expect.stringContaining('order.paid') as string,
+    });
+    await expect(bus.consume(notes, { 'note.taken': 'no function' } as never)).rejects.toMatchObject({
+      code: 'INVALID_ARGUMENT',
+    });
+    await expect(
+      bus.consume(notes, { 'note.taken': () => undefined, other: () => undefined } as never),
+    ).rejects.toMatchObject({ code: 'INVALID_ARGUMENT', message: expect.stringContaining('other') as string });
     expect(seam.subscriptions).toEqual([]);
   });
 
@@ -135,25 +184,64 @@ describe('handlers', () => {
     const world = new World();
     const Priced = defineEvent('priced', z.object({ cents: z.string() }), { topic: 'prices' })
       .evolve(z.object({ cents: z.coerce.number(), currency: z.string().default('EUR') }), ({ cents }) => ({ cents }))
-      .evolve(z.object({ cents: z.number(), currency: z.string(), net: z.boolean() }), (second) => ({ ...second, net: false }));
+      .evolve(z.object({ cents: z.number(), currency: z.string(), net: z.boolean() }), (second) => ({
+        ...second,
+        net: false,
+      }));
     const prices = defineQueue('prices', { handles: [Priced] });
     const { bus } = world.process([prices]);
     const handled: unknown[] = [];
     await bus.consume(prices, {
       priced: (data, context) => {
-        handled.push({ data, attempt: context.attempt, redelivered: context.redelivered, version: context.metadata.version, aborted: context.signal.aborted, position: context.delivery.position });
+        handled.push({
+          data,
+          attempt: context.attempt,
+          redelivered: context.redelivered,
+          version: context.metadata.version,
+          aborted: context.signal.aborted,
+          position: context.delivery.position,
+        });
       },
     });
-    await world.raw().send([
-      cloudEvent('prices', { id: 'one', type: 'priced', dataversion: 1, data: { cents: '7' } }),
-      cloudEvent('prices', { id: 'two', type: 'priced', dataschema: 'urn:x:2', data: { cents: 8, currency: 'USD' } }),
-    ], never);
+    await world.raw().send(
+      [
+        cloudEvent('prices', { id: 'one', type: 'priced', dataversion: 1, data: { cents: '7' } }),
+        cloudEvent('prices', {
+          id: 'two',
+          type: 'priced',
+          dataschema: 'urn:x:2',
+          data: { cents: 8, currency: 'USD' },
+        }),
+      ],
+      never,
+    );
     await bus.publish(Priced, { cents: 9, currency: 'CHF', net: true });
     await world.time.advance(100);
     expect(handled).toEqual([
-      { data: { cents: 7, currency: 'EUR', net: false }, attempt: 1, redelivered: false, version: 1, aborted: false, position: 'prices@1' },
-      { data: { cents: 8, currency: 'USD', net: false }, attempt: 1, redelivered: false, version: 2, aborted: false, position: 'prices@2' },
-      { data: { cents: 9, currency: 'CHF', net: true }, attempt: 1, redelivered: false, version: 3, aborted: false, position: 'prices@3' },
+      {
+        data: { cents: 7, currency: 'EUR', net: false },
+        attempt: 1,
+        redelivered: false,
+        version: 1,
+        aborted: false,
+        position: 'prices@1',
+      },
+      {
+        data: { cents: 8, currency: 'USD', net: false },
+        attempt: 1,
+        redelivered: false,
+        version: 2,
+        aborted: false,
+        position: 'prices@2',
+      },
+      {
+        data: { cents: 9, currency: 'CHF', net: true },
+        attempt: 1,
+        redelivered: false,
+        version: 3,
+        aborted: false,
+        position: 'prices@3',
+      },
     ]);
   });
 
@@ -167,7 +255,9 @@ describe('handlers', () => {
     first.kill();
     const second = world.process();
     const seen: unknown[] = [];
-    await second.bus.consume(notes, { 'note.taken': (_data, { attempt, redelivered }) => void seen.push([attempt, redelivered]) });
+    await second.bus.consume(notes, {
+      'note.taken': (_data, { attempt, redelivered }) => void seen.push([attempt, redelivered]),
+    });
     await world.time.advance(10);
     expect(seen).toEqual([[1, true]]);
     stop.open();
@@ -194,7 +284,10 @@ describe('a start', () => {
     const consuming = bus.consume(notes, { 'note.taken': () => undefined }).then(() => (started = true));
     await world.time.advance(60_000);
     expect(started).toBe(false);
-    expect(bus.health()).toMatchObject({ status: 'down', consumers: [{ status: 'down', error: { code: 'UNAVAILABLE' } }] });
+    expect(bus.health()).toMatchObject({
+      status: 'down',
+      consumers: [{ status: 'down', error: { code: 'UNAVAILABLE' } }],
+    });
     world.broker.start();
     await world.time.advance(7_000);
     await consuming;
@@ -214,7 +307,9 @@ describe('a start', () => {
     world.broker.start();
     await world.time.advance(10_000);
     expect(bus.health()).toMatchObject({ status: 'up', consumers: [] });
-    await expect(bus.consume(notes, { 'note.taken': () => undefined }, { signal: stop.signal })).rejects.toThrow('enough');
+    await expect(bus.consume(notes, { 'note.taken': () => undefined }, { signal: stop.signal })).rejects.toThrow(
+      'enough',
+    );
   });
 
   it('is not undone by a signal that aborts later', async () => {
@@ -233,7 +328,10 @@ describe('a start', () => {
     const world = new World();
     const { bus } = world.process(undefined, { provision: 'verify' });
     const refused = bus.consume(notes, { 'note.taken': () => undefined });
-    await expect(refused).rejects.toMatchObject({ code: 'NOT_FOUND', message: expect.stringMatching(/Topic "notes".*Queue "notes".*provision/) as string });
+    await expect(refused).rejects.toMatchObject({
+      code: 'NOT_FOUND',
+      message: expect.stringMatching(/Topic "notes".*Queue "notes".*provision/) as string,
+    });
     expect(world.broker.queues.size).toBe(0);
     expect(bus.health().consumers).toEqual([]);
   });
@@ -244,7 +342,9 @@ describe('a start', () => {
     const more = defineQueue('notes', { handles: [Noted, Later] });
     await world.process([notes]).bus.provision();
     const { bus } = world.process([more], { provision: 'verify' });
-    await expect(bus.consume(more, { 'note.taken': () => undefined, 'note.later': () => undefined })).rejects.toMatchObject({ code: 'NOT_FOUND', message: expect.stringContaining('note.later') as string });
+    await expect(
+      bus.consume(more, { 'note.taken': () => undefined, 'note.later': () => undefined }),
+    ).rejects.toMatchObject({ code: 'NOT_FOUND', message: expect.stringContaining('note.later') as string });
   });
 
   it('is refused where the broker has it otherwise', async () => {
@@ -252,18 +352,27 @@ describe('a start', () => {
     const unordered = defineQueue('ledger', { handles: [Placed] });
     await world.process().bus.provision();
     const { bus } = world.process([unordered]);
-    await expect(bus.consume(unordered, { 'order.placed': () => undefined })).rejects.toMatchObject({ code: 'CONFLICT' });
+    await expect(bus.consume(unordered, { 'order.placed': () => undefined })).rejects.toMatchObject({
+      code: 'CONFLICT',
+    });
   });
 
   it('is refused for a queue that the bus does not use', async () => {
     const world = new World();
     const { bus } = world.process([notes]);
-    await expect(bus.consume(invoices, { 'invoice.render': () => undefined })).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' });
+    await expect(bus.consume(invoices, { 'invoice.render': () => undefined })).rejects.toMatchObject({
+      code: 'INVALID_ARGUMENT',
+    });
   });
 
   it('of an ordered queue is refused when the bus is made, where nobody can order', () => {
     const world = new World({ capabilities: { ordering: 'none' } });
-    expect(() => world.process([...EVERYTHING])).toThrow(expect.objectContaining({ code: 'UNSUPPORTED', message: expect.stringMatching(/ledger.*memory/) as string }) as Error);
+    expect(() => world.process([...EVERYTHING])).toThrow(
+      expect.objectContaining({
+        code: 'UNSUPPORTED',
+        message: expect.stringMatching(/ledger.*memory/) as string,
+      }) as Error,
+    );
   });
 
   it('of two consumers of one queue in one process shares the work', async () => {

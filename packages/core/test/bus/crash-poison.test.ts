@@ -17,22 +17,26 @@ function crewOf(world: World, poison: (n: number) => boolean, concurrency = 32):
   async function start(): Promise<void> {
     const process = world.process([notes]);
     crew.alive.push(process);
-    await process.bus.consume(notes, {
-      'note.taken': async ({ n }, { attempt }) => {
-        if (!crew.alive.includes(process)) return new Promise(() => undefined);
-        if (poison(n)) {
-          crew.kills += 1;
-          crew.alive = crew.alive.filter((other) => other !== process);
-          process.kill();
-          world.time.after(500, () => void start());
-          return new Promise(() => undefined);
-        }
-        await new Promise<void>((resolve) => world.time.after(20, resolve));
-        if (!crew.alive.includes(process)) return new Promise(() => undefined);
-        crew.handled.set(n, (crew.handled.get(n) ?? 0) + 1);
-        crew.attempts.add(attempt);
+    await process.bus.consume(
+      notes,
+      {
+        'note.taken': async ({ n }, { attempt }) => {
+          if (!crew.alive.includes(process)) return new Promise(() => undefined);
+          if (poison(n)) {
+            crew.kills += 1;
+            crew.alive = crew.alive.filter((other) => other !== process);
+            process.kill();
+            world.time.after(500, () => void start());
+            return new Promise(() => undefined);
+          }
+          await new Promise<void>((resolve) => world.time.after(20, resolve));
+          if (!crew.alive.includes(process)) return new Promise(() => undefined);
+          crew.handled.set(n, (crew.handled.get(n) ?? 0) + 1);
+          crew.attempts.add(attempt);
+        },
       },
-    }, { concurrency });
+      { concurrency },
+    );
   }
   async function run(size: number): Promise<void> {
     for (let count = 0; count < size; count += 1) await start();
@@ -63,7 +67,9 @@ describe.each(BROKERS)('a message that kills its process, %s', (_, options) => {
       if (crew.handled.size === before && crew.handled.size < 499) quiet += 1;
     }
     expect(quiet).toBe(0);
-    expect(await letters(publisher.bus, notes)).toMatchObject([{ id: 'n137', reason: 'crash-loop', attempts: 1, topic: 'notes' }]);
+    expect(await letters(publisher.bus, notes)).toMatchObject([
+      { id: 'n137', reason: 'crash-loop', attempts: 1, topic: 'notes' },
+    ]);
     expect(crew.handled.size).toBe(499);
     expect(crew.attempts).toEqual(new Set([1]));
     expect(crew.kills).toBeLessThanOrEqual(12);
@@ -91,8 +97,14 @@ describe('several messages that kill their process', () => {
 });
 
 /** A delivery that was handed out `times` before, held back until the result is called. */
-async function wornOut(world: World, queue: { readonly name: string; readonly ordered: boolean }, times: number): Promise<() => Promise<void>> {
-  const subscription = await world.raw().subscribe({ ...queue, bindings: [] }, 'work', { maxInFlight: 1, onLost: () => undefined });
+async function wornOut(
+  world: World,
+  queue: { readonly name: string; readonly ordered: boolean },
+  times: number,
+): Promise<() => Promise<void>> {
+  const subscription = await world
+    .raw()
+    .subscribe({ ...queue, bindings: [] }, 'work', { maxInFlight: 1, onLost: () => undefined });
   let held = await subscription.receive(1, never);
   for (let count = 1; count < times; count += 1) {
     await subscription.settle(held.map((delivery) => ({ delivery, action: 'release' })));
@@ -102,21 +114,29 @@ async function wornOut(world: World, queue: { readonly name: string; readonly or
 }
 
 describe('a consumer', () => {
-  it('opens with one at a time, until 20 were harmless', async () => {
-    const world = new World();
-    const { bus, seam } = world.process();
-    const held: number[] = [];
-    seam.onReceived = () => held.push(world.queue(notes).inFlight);
-    await bus.consume(notes, { 'note.taken': () => new Promise<void>((resolve) => world.time.after(10, resolve)) }, { concurrency: 8 });
-    for (const n of range(60)) void bus.publish(Noted, { n });
-    await world.time.advance(189);
-    expect(held).toEqual(range(19).map(() => 1));
-    expect(seam.resizes).toEqual([]);
-    await world.time.advance(1_000);
-    expect(seam.resizes).toEqual([32]);
-    expect(Math.max(...held)).toBeGreaterThan(20);
-    expect(world.queue(notes)).toMatchObject({ ready: 0, inFlight: 0 });
-  });
+  it.each([[true], [false]])(
+    'opens with one at a time, until 20 were harmless, whether the broker has a prefetch or not: %s',
+    async (prefetch) => {
+      const world = new World();
+      const { bus, seam } = world.process();
+      seam.prefetch = prefetch;
+      const held: number[] = [];
+      seam.onReceived = () => held.push(world.queue(notes).inFlight);
+      await bus.consume(
+        notes,
+        { 'note.taken': () => new Promise<void>((resolve) => world.time.after(10, resolve)) },
+        { concurrency: 8 },
+      );
+      for (const n of range(60)) void bus.publish(Noted, { n });
+      await world.time.advance(189);
+      expect(held).toEqual(range(19).map(() => 1));
+      expect(seam.resizes).toEqual([]);
+      await world.time.advance(1_000);
+      expect(seam.resizes).toEqual([32]);
+      expect(Math.max(...held)).toBeGreaterThan(20);
+      expect(world.queue(notes)).toMatchObject({ ready: 0, inFlight: 0 });
+    },
+  );
 
   it('finishes what it holds before it runs a suspect, and runs that alone', async () => {
     const world = new World();
@@ -145,7 +165,9 @@ describe('a consumer', () => {
     expect(seen('isolated')).toEqual([{ name: 'isolated', queue: 'notes', deliveries: 3 }]);
     stop.open();
     await world.time.advance(1_000);
-    expect(log.slice(4).toSorted()).toEqual(['end 0', 'end 1', 'end 2', 'end 3', 'end 99', 'start 99 beside 0'].toSorted());
+    expect(log.slice(4).toSorted()).toEqual(
+      ['end 0', 'end 1', 'end 2', 'end 3', 'end 99', 'start 99 beside 0'].toSorted(),
+    );
     expect(world.queue(notes)).toEqual({ ready: 0, inFlight: 0, delayed: 0, dead: 0 });
   });
 
@@ -188,7 +210,9 @@ describe('a consumer', () => {
     const world = new World();
     const { bus } = world.process();
     await bus.publish(Noted, { n: 7 });
-    await (await wornOut(world, notes, 9))();
+    await (
+      await wornOut(world, notes, 9)
+    )();
     const handled: number[] = [];
     await bus.consume(notes, { 'note.taken': ({ n }) => void handled.push(n) });
     await world.time.advance(1_000);
@@ -200,7 +224,9 @@ describe('a consumer', () => {
     const world = new World();
     const { bus } = world.process();
     await bus.publish(Noted, { n: 7 }, { id: 'a' });
-    await (await wornOut(world, notes, 10))();
+    await (
+      await wornOut(world, notes, 10)
+    )();
     const handled: number[] = [];
     await bus.consume(notes, { 'note.taken': ({ n }) => void handled.push(n) });
     await world.time.advance(1_000);
@@ -247,7 +273,10 @@ describe('a consumer', () => {
     const handled: string[] = [];
     await bus.publish(Paid, { key: 'suspect', n: 1 });
     const giveBack = await wornOut(world, ledger, 4);
-    await bus.consume(ledger, { 'order.placed': ({ key }) => void handled.push(key), 'order.paid': ({ key }) => void handled.push(key) });
+    await bus.consume(ledger, {
+      'order.placed': ({ key }) => void handled.push(key),
+      'order.paid': ({ key }) => void handled.push(key),
+    });
     for (const n of range(20)) await bus.publish(Placed, { key: `warm${n}`, n: 0 });
     await world.time.advance(10);
     const settling = gate();

@@ -18,7 +18,10 @@ async function notesOf(world: World, act: (n: number, context: HandlerContext) =
   return { ...process, consumer, runs };
 }
 
-const BROKERS = [['leases of 10 s', { leaseMs: 10_000, capabilities: { reject: 'none' } }], ['leases without a clock', { leaseMs: Number.POSITIVE_INFINITY, capabilities: { reject: 'none' } }]] as const;
+const BROKERS = [
+  ['leases of 10 s', { leaseMs: 10_000, capabilities: { reject: 'none' } }],
+  ['leases without a clock', { leaseMs: Number.POSITIVE_INFINITY, capabilities: { reject: 'none' } }],
+] as const;
 
 describe.each(BROKERS)('a process that was frozen, %s', (_, options) => {
   it('asks whether what it holds is still its own before it settles or copies anything of it', async () => {
@@ -47,7 +50,12 @@ describe.each(BROKERS)('a process that was frozen, %s', (_, options) => {
     asking.open();
     await world.time.advance(10);
     expect(seam.settlements.map(({ action }) => action)).toEqual(['accept', 'accept', 'accept']);
-    expect(seam.sent.map(({ id }) => id).filter((id) => id.includes('#')).toSorted()).toEqual(['n2#a2', 'n3#d']);
+    expect(
+      seam.sent
+        .map(({ id }) => id)
+        .filter((id) => id.includes('#'))
+        .toSorted(),
+    ).toEqual(['n2#a2', 'n3#d']);
   });
 
   it('drops what is no longer its own: no acceptance, no copy, no dead letter, no send', async () => {
@@ -62,7 +70,9 @@ describe.each(BROKERS)('a process that was frozen, %s', (_, options) => {
     for (const n of [1, 2, 3, 4]) await one.bus.publish(Noted, { n });
     await world.time.advance(10);
     // The broker's side of the freeze: everything goes to another process, and this one was not told.
-    const spies = one.seam.subscriptions.map((subscription) => vi.spyOn(subscription, 'extend').mockImplementation((deliveries) => Promise.resolve(deliveries.map(() => 0))));
+    const spies = one.seam.subscriptions.map((subscription) =>
+      vi.spyOn(subscription, 'extend').mockImplementation((deliveries) => Promise.resolve(deliveries.map(() => 0))),
+    );
     freeze(60_000);
     stop.open();
     await world.time.advance(20);
@@ -83,7 +93,9 @@ describe.each(BROKERS)('a process that was frozen, %s', (_, options) => {
     for (let n = 0; n < 30; n += 1) await one.bus.publish(Noted, { n });
     await world.time.advance(10);
     expect(one.runs).toHaveLength(16);
-    for (const subscription of one.seam.subscriptions) vi.spyOn(subscription, 'extend').mockImplementation((deliveries) => Promise.resolve(deliveries.map(() => 0)));
+    for (const subscription of one.seam.subscriptions) {
+      vi.spyOn(subscription, 'extend').mockImplementation((deliveries) => Promise.resolve(deliveries.map(() => 0)));
+    }
     freeze(60_000);
     await one.bus.send(invoices, Render, { n: 1 });
     await world.time.advance(10);
@@ -100,7 +112,9 @@ describe.each(BROKERS)('a process that was frozen, %s', (_, options) => {
     seam.refuse = ({ id }) => (id.includes('#') ? unavailable() : undefined);
     await bus.publish(Noted, { n: 1 });
     await world.time.advance(5_000);
-    for (const subscription of seam.subscriptions) vi.spyOn(subscription, 'extend').mockImplementation((deliveries) => Promise.resolve(deliveries.map(() => 0)));
+    for (const subscription of seam.subscriptions) {
+      vi.spyOn(subscription, 'extend').mockImplementation((deliveries) => Promise.resolve(deliveries.map(() => 0)));
+    }
     freeze(60_000);
     seam.refuse = undefined;
     await world.time.advance(30_000);
@@ -116,7 +130,9 @@ describe.each(BROKERS)('a process that was frozen, %s', (_, options) => {
     await world.time.advance(10);
     const asking = gate();
     for (const subscription of seam.subscriptions) {
-      vi.spyOn(subscription, 'extend').mockImplementation(async (deliveries) => (await asking.opened, deliveries.map(() => 0)));
+      vi.spyOn(subscription, 'extend').mockImplementation(
+        async (deliveries) => (await asking.opened, deliveries.map(() => 0)),
+      );
     }
     freeze(60_000);
     stop.open();

@@ -9,8 +9,8 @@ import {
   type SubscribeOptions,
   type Subscription,
   WaybillError,
+  BatchError,
 } from '@waybill/core/driver';
-import { BatchError } from '@waybill/core/driver';
 import { type FakeTime, fakeTime, memory, MemoryBroker, type MemoryDriver, type MemoryOptions } from '@waybill/memory';
 import { afterEach, beforeEach, vi } from 'vitest';
 import { z } from 'zod';
@@ -27,9 +27,15 @@ import {
   type Used,
 } from '../../src/index.ts';
 
-export const Noted = defineEvent('note.taken', z.object({ n: z.number(), text: z.string().optional() }), { topic: 'notes' });
-export const Placed = defineEvent('order.placed', z.object({ key: z.string(), n: z.number() }), { topic: 'orders' }).keyedBy(({ key }) => key);
-export const Paid = defineEvent('order.paid', z.object({ key: z.string(), n: z.number() }), { topic: 'payments' }).keyedBy(({ key }) => key);
+export const Noted = defineEvent('note.taken', z.object({ n: z.number(), text: z.string().optional() }), {
+  topic: 'notes',
+});
+export const Placed = defineEvent('order.placed', z.object({ key: z.string(), n: z.number() }), {
+  topic: 'orders',
+}).keyedBy(({ key }) => key);
+export const Paid = defineEvent('order.paid', z.object({ key: z.string(), n: z.number() }), {
+  topic: 'payments',
+}).keyedBy(({ key }) => key);
 export const Render = defineCommand('invoice.render', z.object({ n: z.number(), text: z.string().optional() }));
 /** Unordered, on a topic. */
 export const notes = defineQueue('notes', { handles: [Noted] });
@@ -60,6 +66,8 @@ export class Seam implements Driver {
   readonly resizes: number[] = [];
   readonly subscriptions: Subscription[] = [];
   closes = 0;
+  /** Whether the broker hands out at most what it was told to; else only what `receive` asks for bounds it. */
+  prefetch = true;
   /** What a message, or a settlement, is refused with. */
   refuse: ((message: OutgoingMessage) => WaybillError | undefined) | undefined;
   refuseSettlement: ((settlement: Settlement) => WaybillError | undefined) | undefined;
@@ -109,7 +117,11 @@ export class Seam implements Driver {
 
   async subscribe(queue: Queue, lane: Lane, options: SubscribeOptions): Promise<Subscription> {
     await this.beforeSubscribe?.(queue, lane);
-    const inner = await this.inner.subscribe(queue, lane, options);
+    const inner = await this.inner.subscribe(
+      queue,
+      lane,
+      this.prefetch ? options : { ...options, maxInFlight: Number.MAX_SAFE_INTEGER },
+    );
     const subscription: Subscription = {
       receive: async (max, signal) => {
         const deliveries = await inner.receive(max, signal);
@@ -125,7 +137,7 @@ export class Seam implements Driver {
       resize: async (maxInFlight) => {
         await this.beforeResize?.();
         this.resizes.push(maxInFlight);
-        return inner.resize(maxInFlight);
+        if (this.prefetch || maxInFlight === 0) await inner.resize(maxInFlight);
       },
       close: async (deadlineMs) => {
         this.closes += 1;
@@ -170,7 +182,10 @@ export interface Process {
   kill(): void;
 }
 
-export type ProcessOptions = Partial<Omit<BusOptions, 'driver' | 'clock'>> & { readonly memory?: MemoryOptions; readonly clock?: BusOptions['clock'] };
+export type ProcessOptions = Partial<Omit<BusOptions, 'driver' | 'clock'>> & {
+  readonly memory?: MemoryOptions;
+  readonly clock?: BusOptions['clock'];
+};
 
 /** One broker on a clock that stands still, and the processes around it. Ended after the test. */
 export class World {
@@ -185,7 +200,10 @@ export class World {
     worlds.add(this);
   }
 
-  process(uses: readonly Used[] = this.#memory.capabilities?.ordering === 'none' ? [notes, archive, invoices] : EVERYTHING, options: ProcessOptions = {}): Process {
+  process(
+    uses: readonly Used[] = this.#memory.capabilities?.ordering === 'none' ? [notes, archive, invoices] : EVERYTHING,
+    options: ProcessOptions = {},
+  ): Process {
     const { memory: own, clock, observe, ...bus } = options;
     const driver = memory({ broker: this.broker, ...this.#memory, ...own });
     const seam = new Seam(driver);
@@ -203,7 +221,8 @@ export class World {
       driver,
       seam,
       events,
-      seen: (name) => events.filter((event): event is Extract<ObserveEvent, { readonly name: typeof name }> => event.name === name),
+      seen: (name) =>
+        events.filter((event): event is Extract<ObserveEvent, { readonly name: typeof name }> => event.name === name),
       kill: () => driver.connection.kill(),
     };
     this.#processes.push(process);
@@ -218,7 +237,12 @@ export class World {
   queue(queue: QueueContract): { ready: number; inFlight: number; delayed: number; dead: number } {
     const stored = this.broker.queues.get(queue.name);
     const depth = stored?.depth();
-    return { ready: depth?.ready ?? 0, inFlight: depth?.inFlight ?? 0, delayed: depth?.delayed ?? 0, dead: depth?.deadLettered ?? 0 };
+    return {
+      ready: depth?.ready ?? 0,
+      inFlight: depth?.inFlight ?? 0,
+      delayed: depth?.delayed ?? 0,
+      dead: depth?.deadLettered ?? 0,
+    };
   }
 
   /** Lets time go on until `condition` holds; fails when it does not within `withinMs`. */
@@ -287,13 +311,29 @@ export function gate(): Gate {
 export const range = (count: number): readonly number[] => Array.from({ length: count }, (_, index) => index);
 
 /** A message that is not made by a bus. */
-export function foreign(queue: string, id: string, options: Partial<OutgoingMessage> & { readonly lane?: Lane } = {}): OutgoingMessage {
+export function foreign(
+  queue: string,
+  id: string,
+  options: Partial<OutgoingMessage> & { readonly lane?: Lane } = {},
+): OutgoingMessage {
   const { lane = 'work', ...rest } = options;
-  return { target: { queue, lane }, id, type: 'note.taken', contentType: 'text/plain', body: new TextEncoder().encode(id), headers: {}, ...rest };
+  return {
+    target: { queue, lane },
+    id,
+    type: 'note.taken',
+    contentType: 'text/plain',
+    body: new TextEncoder().encode(id),
+    headers: {},
+    ...rest,
+  };
 }
 
 /** A structured CloudEvent, as another program would write it. */
-export function cloudEvent(queue: string, event: Record<string, unknown>, options: Partial<OutgoingMessage> = {}): OutgoingMessage {
+export function cloudEvent(
+  queue: string,
+  event: Record<string, unknown>,
+  options: Partial<OutgoingMessage> = {},
+): OutgoingMessage {
   const whole = { specversion: '1.0', id: 'foreign-1', source: '/elsewhere', type: 'note.taken', ...event };
   return foreign(queue, 'stored-by-another', {
     type: whole.type,
@@ -304,7 +344,9 @@ export function cloudEvent(queue: string, event: Record<string, unknown>, option
 }
 
 /** The bookkeeping of a stored copy. */
-export function bookkeepingOf(message: { readonly headers: Readonly<Record<string, string>> }): Record<string, unknown> {
+export function bookkeepingOf(message: {
+  readonly headers: Readonly<Record<string, string>>;
+}): Record<string, unknown> {
   const header = message.headers['waybill'];
   if (header === undefined) throw new Error('it has no bookkeeping');
   return JSON.parse(header) as Record<string, unknown>;

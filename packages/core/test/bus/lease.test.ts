@@ -2,16 +2,24 @@ import { describe, expect, it } from 'vitest';
 import { type ConsumeOptions, type HandlerContext, Reject } from '../../src/index.ts';
 import { gate, invoices, letters, notes, Noted, range, Render, unavailable, warmUp, World } from './kit.ts';
 
-async function notesOf(world: World, act: (n: number, context: HandlerContext) => unknown, options: ConsumeOptions = {}) {
+async function notesOf(
+  world: World,
+  act: (n: number, context: HandlerContext) => unknown,
+  options: ConsumeOptions = {},
+) {
   const process = world.process();
   const runs: number[] = [];
-  const consumer = await process.bus.consume(notes, {
-    'note.taken': async ({ n }, context) => {
-      if (n < 0) return;
-      runs.push(n);
-      await act(n, context);
+  const consumer = await process.bus.consume(
+    notes,
+    {
+      'note.taken': async ({ n }, context) => {
+        if (n < 0) return;
+        runs.push(n);
+        await act(n, context);
+      },
     },
-  }, options);
+    options,
+  );
   return { ...process, consumer, runs };
 }
 
@@ -37,10 +45,14 @@ describe('a handler', () => {
   it('keeps also what waits for a slot, and what waits for a copy to be stored', async () => {
     const world = new World({ leaseMs: LEASE });
     const stop = gate();
-    const { bus, seam, runs } = await notesOf(world, (n, { attempt }) => {
-      if (n === 0 && attempt === 1) throw new Error('no');
-      return n > 1 ? undefined : stop.opened;
-    }, { concurrency: 1 });
+    const { bus, seam, runs } = await notesOf(
+      world,
+      (n, { attempt }) => {
+        if (n === 0 && attempt === 1) throw new Error('no');
+        return n > 1 ? undefined : stop.opened;
+      },
+      { concurrency: 1 },
+    );
     await warmUp(() => bus.publish(Noted, { n: -1 }), world.time);
     seam.refuse = ({ id }) => (id.includes('#') ? unavailable() : undefined);
     for (const n of range(4)) await bus.publish(Noted, { n });
@@ -65,8 +77,16 @@ describe('a handler', () => {
 });
 
 const FAULTS = [
-  ['cannot be renewed', (world: World, { seam }: Awaited<ReturnType<typeof notesOf>>) => void (seam.beforeExtend = () => Promise.reject(unavailable()), world)],
-  ['is never answered', (world: World, { seam }: Awaited<ReturnType<typeof notesOf>>) => void (seam.beforeExtend = () => new Promise(() => undefined), world)],
+  [
+    'cannot be renewed',
+    (world: World, { seam }: Awaited<ReturnType<typeof notesOf>>) =>
+      void ((seam.beforeExtend = () => Promise.reject(unavailable())), world),
+  ],
+  [
+    'is never answered',
+    (world: World, { seam }: Awaited<ReturnType<typeof notesOf>>) =>
+      void ((seam.beforeExtend = () => new Promise(() => undefined)), world),
+  ],
 ] as const;
 
 describe('a lease that', () => {
@@ -145,14 +165,20 @@ describe('a connection that is cut', () => {
     const world = new World();
     let aborted = 0;
     const started: string[] = [];
-    const { bus, driver, seam } = await notesOf(world, (n, { signal, redelivered }) => {
-      started.push(`${n}${redelivered ? ' again' : ''}`);
-      if (redelivered) return undefined;
-      return new Promise<void>((resolve) => signal.addEventListener('abort', () => {
-        aborted += 1;
-        resolve();
-      }));
-    }, { concurrency: 2 });
+    const { bus, driver, seam } = await notesOf(
+      world,
+      (n, { signal, redelivered }) => {
+        started.push(`${n}${redelivered ? ' again' : ''}`);
+        if (redelivered) return undefined;
+        return new Promise<void>((resolve) =>
+          signal.addEventListener('abort', () => {
+            aborted += 1;
+            resolve();
+          }),
+        );
+      },
+      { concurrency: 2 },
+    );
     await warmUp(() => bus.publish(Noted, { n: -1 }), world.time);
     for (const n of range(8)) await bus.publish(Noted, { n });
     await world.time.advance(10);
@@ -185,7 +211,10 @@ describe('a connection that is cut', () => {
   it('while an asynchronous codec reads starts none of what was lost', async () => {
     const world = new World();
     const reading = gate();
-    const codec = { encode: (body: Uint8Array) => body, decode: async (body: Uint8Array) => (await reading.opened, body) };
+    const codec = {
+      encode: (body: Uint8Array) => body,
+      decode: async (body: Uint8Array) => (await reading.opened, body),
+    };
     const { bus, driver } = world.process(undefined, { middleware: [{ name: 'slow', codec }] });
     const runs: boolean[] = [];
     await bus.consume(notes, { 'note.taken': (_data, { redelivered }) => void runs.push(redelivered) });
@@ -201,7 +230,11 @@ describe('a connection that is cut', () => {
   it('leaves the slot of a handler that goes on taken', async () => {
     const world = new World();
     const stop = gate();
-    const { bus, driver, consumer } = await notesOf(world, (_n, { redelivered }) => (redelivered ? undefined : stop.opened), { concurrency: 2 });
+    const { bus, driver, consumer } = await notesOf(
+      world,
+      (_n, { redelivered }) => (redelivered ? undefined : stop.opened),
+      { concurrency: 2 },
+    );
     await bus.publish(Noted, { n: 1 });
     await world.time.advance(10);
     driver.connection.cut();

@@ -1,10 +1,26 @@
 import { describe, expect, it } from 'vitest';
 import { type HandleScope, type Middleware, Reject, slot } from '../../src/index.ts';
-import { cloudEvent, gate, invoices, ledger, letters, never, notes, Noted, Placed, range, Render, World } from './kit.ts';
+import {
+  cloudEvent,
+  gate,
+  invoices,
+  ledger,
+  letters,
+  never,
+  notes,
+  Noted,
+  Placed,
+  range,
+  Render,
+  World,
+} from './kit.ts';
 
 const decoder = new TextDecoder();
 const reverse = (bytes: Uint8Array): Uint8Array => bytes.toReversed();
-const xor = (mask: number) => (bytes: Uint8Array): Uint8Array => bytes.map((byte) => byte ^ mask);
+const xor =
+  (mask: number) =>
+  (bytes: Uint8Array): Uint8Array =>
+    bytes.map((byte) => byte ^ mask);
 
 function around(name: string, log: string[]): Middleware {
   return {
@@ -36,8 +52,16 @@ describe('handle', () => {
     await bus.publish(Noted, { n: 1 });
     await world.time.advance(2_000);
     expect(log).toEqual([
-      'outer in 1', 'inner in 1', 'handler 1', 'inner threw no', 'outer threw no',
-      'outer in 2', 'inner in 2', 'handler 2', 'inner out', 'outer out',
+      'outer in 1',
+      'inner in 1',
+      'handler 1',
+      'inner threw no',
+      'outer threw no',
+      'outer in 2',
+      'inner in 2',
+      'handler 2',
+      'inner out',
+      'outer out',
     ]);
   });
 
@@ -88,13 +112,25 @@ describe('handle', () => {
   it('sees the message decoded, and is not asked about what cannot be', async () => {
     const world = new World();
     const scopes: HandleScope[] = [];
-    const { bus } = world.process(undefined, { middleware: [{ name: 'see', handle: (scope, next) => (scopes.push(scope), next()) }] });
+    const { bus } = world.process(undefined, {
+      middleware: [{ name: 'see', handle: (scope, next) => (scopes.push(scope), next()) }],
+    });
     await bus.consume(notes, { 'note.taken': () => undefined });
     await bus.publish(Noted, { n: 7 }, { id: 'a' });
-    await world.raw().send([cloudEvent('notes', { id: 'unfit', data: 'no' }), cloudEvent('notes', { id: 'none', specversion: '9' })], never);
+    await world
+      .raw()
+      .send(
+        [cloudEvent('notes', { id: 'unfit', data: 'no' }), cloudEvent('notes', { id: 'none', specversion: '9' })],
+        never,
+      );
     await world.time.advance(100);
     expect(scopes).toHaveLength(1);
-    expect(scopes[0]).toMatchObject({ queue: 'notes', attempt: 1, redelivered: false, message: { type: 'note.taken', data: { n: 7 }, metadata: { id: 'a' } } });
+    expect(scopes[0]).toMatchObject({
+      queue: 'notes',
+      attempt: 1,
+      redelivered: false,
+      message: { type: 'note.taken', data: { n: 7 }, metadata: { id: 'a' } },
+    });
     expect(scopes[0]?.signal.aborted).toBe(false);
   });
 
@@ -105,7 +141,9 @@ describe('handle', () => {
       name: 'outbox',
       async handle(scope, next) {
         await next();
-        for (const { type, id, target } of await scope.takeOutgoing()) stored.push(`${type} ${id} ${JSON.stringify(target)}`);
+        for (const { type, id, target } of await scope.takeOutgoing()) {
+          stored.push(`${type} ${id} ${JSON.stringify(target)}`);
+        }
       },
     };
     const { bus, seam } = world.process(undefined, { middleware: [outbox] });
@@ -117,7 +155,10 @@ describe('handle', () => {
     });
     await bus.publish(Noted, { n: 1 });
     await world.time.advance(100);
-    expect(stored).toEqual(['invoice.render r {"queue":"invoices","lane":"work"}', 'order.placed p {"topic":"orders"}']);
+    expect(stored).toEqual([
+      'invoice.render r {"queue":"invoices","lane":"work"}',
+      'order.placed p {"topic":"orders"}',
+    ]);
     expect(seam.sent).toHaveLength(1);
     expect(world.queue(notes)).toMatchObject({ ready: 0, inFlight: 0 });
   });
@@ -171,14 +212,26 @@ describe('dispatch', () => {
     });
     await bus.publish(Noted, { n: 1 }, { id: 'a' });
     await world.time.advance(3_000);
-    expect(log).toEqual(['outer a', 'inner a', 'outer a#a2', 'inner a#a2', 'outer uuid', 'inner uuid', 'outer uuid#d', 'inner uuid#d']);
+    expect(log).toEqual([
+      'outer a',
+      'inner a',
+      'outer a#a2',
+      'inner a#a2',
+      'outer uuid',
+      'inner uuid',
+      'outer uuid#d',
+      'inner uuid#d',
+    ]);
   });
 
   it('may add to what goes out, and sees it encoded', async () => {
     const world = new World();
     const stamp: Middleware = {
       name: 'stamp',
-      dispatch: (batch, next) => next(batch.map((message) => ({ ...message, headers: { ...message.headers, stamp: String(message.body.length) } }))),
+      dispatch: (batch, next) =>
+        next(
+          batch.map((message) => ({ ...message, headers: { ...message.headers, stamp: String(message.body.length) } })),
+        ),
     };
     const { bus, seam } = world.process(undefined, { middleware: [stamp] });
     await bus.publish(Noted, { n: 1 });
@@ -187,7 +240,9 @@ describe('dispatch', () => {
 
   it('that refuses is a refused publish, with its reason', async () => {
     const world = new World();
-    const { bus, seam } = world.process(undefined, { middleware: [{ name: 'closed', dispatch: () => Promise.reject(new Error('rate limit')) }] });
+    const { bus, seam } = world.process(undefined, {
+      middleware: [{ name: 'closed', dispatch: () => Promise.reject(new Error('rate limit')) }],
+    });
     const refused = expect(bus.publish(Noted, { n: 1 })).rejects.toThrow('rate limit');
     await world.time.advance(30_000);
     await refused;
@@ -197,7 +252,11 @@ describe('dispatch', () => {
   it('that refuses a copy for a while loses nothing', async () => {
     const world = new World({ capabilities: { reject: 'none' } });
     let open = false;
-    const gatekeeper: Middleware = { name: 'gate', dispatch: (batch, next) => (open || batch.every(({ id }) => !id.includes('#')) ? next(batch) : Promise.reject(new Error('not now'))) };
+    const gatekeeper: Middleware = {
+      name: 'gate',
+      dispatch: (batch, next) =>
+        open || batch.every(({ id }) => !id.includes('#')) ? next(batch) : Promise.reject(new Error('not now')),
+    };
     const { bus } = world.process(undefined, { middleware: [gatekeeper] });
     await bus.consume(notes, {
       'note.taken': () => {
@@ -227,7 +286,9 @@ describe('codec', () => {
 
   it.each([[false], [true]])('is applied in order and undone in reverse, asynchronous %s', async (later) => {
     const world = new World();
-    const { bus, seam } = world.process(undefined, { middleware: [codec('first', reverse, later), codec('second', xor(0x55), later)] });
+    const { bus, seam } = world.process(undefined, {
+      middleware: [codec('first', reverse, later), codec('second', xor(0x55), later)],
+    });
     const handled: unknown[] = [];
     await bus.consume(notes, { 'note.taken': (data) => void handled.push(data) });
     await bus.publish(Noted, { n: 1, text: 'ä😀' });
@@ -243,7 +304,11 @@ describe('codec', () => {
     const world = new World({ capabilities: { reject: 'none' } });
     const { bus, seam } = world.process(undefined, { middleware: [codec('one', xor(0x55), true)] });
     const attempts: number[] = [];
-    await bus.consume(notes, { 'note.taken': (_data, { attempt }) => (attempts.push(attempt), Promise.reject(new Error('no'))) }, { retry: { delaysMs: [100] } });
+    await bus.consume(
+      notes,
+      { 'note.taken': (_data, { attempt }) => (attempts.push(attempt), Promise.reject(new Error('no'))) },
+      { retry: { delaysMs: [100] } },
+    );
     await bus.publish(Noted, { n: 1 }, { id: 'a' });
     await world.time.advance(1_000);
     expect(attempts).toEqual([1, 2]);
@@ -261,7 +326,9 @@ describe('codec', () => {
     });
     await bus.publish(Noted, { n: 1, text: 'hidden' }, { id: 'a' });
     await world.time.advance(100);
-    expect(await letters(bus, notes)).toMatchObject([{ id: 'a', type: 'note.taken', message: { data: { n: 1, text: 'hidden' } } }]);
+    expect(await letters(bus, notes)).toMatchObject([
+      { id: 'a', type: 'note.taken', message: { data: { n: 1, text: 'hidden' } } },
+    ]);
   });
 
   it('keeps order while some bodies take longer than others', async () => {
@@ -271,7 +338,9 @@ describe('codec', () => {
       codec: {
         encode: (body) => body,
         decode: async (body) => {
-          if (decoder.decode(body).includes('"n":3')) await new Promise<void>((resolve) => world.time.after(50, resolve));
+          if (decoder.decode(body).includes('"n":3')) {
+            await new Promise<void>((resolve) => world.time.after(50, resolve));
+          }
           return body;
         },
       },
@@ -303,7 +372,9 @@ describe('codec', () => {
     for (const n of [1, 2, 3]) await bus.publish(Noted, { n });
     await world.time.advance(100);
     expect(handled).toEqual([1, 3]);
-    expect(await letters(bus, notes)).toMatchObject([{ reason: 'undecodable', error: { message: expect.stringContaining('wrong key') as string } }]);
+    expect(await letters(bus, notes)).toMatchObject([
+      { reason: 'undecodable', error: { message: expect.stringContaining('wrong key') as string } },
+    ]);
   });
 
   it('that fails to encode is a refused publish', async () => {
@@ -311,13 +382,18 @@ describe('codec', () => {
     const broken = (): never => {
       throw new Error('no key');
     };
-    const { bus } = world.process(undefined, { middleware: [{ name: 'broken', codec: { encode: broken, decode: (body) => body } }] });
+    const { bus } = world.process(undefined, {
+      middleware: [{ name: 'broken', codec: { encode: broken, decode: (body) => body } }],
+    });
     await expect(bus.publish(Noted, { n: 1 })).rejects.toThrow('no key');
   });
 
   it('counts against the limit with what it makes of a body', async () => {
     const world = new World({ capabilities: { maxMessageBytes: 32_768 } });
-    const grow: Middleware = { name: 'grow', codec: { encode: (body) => new Uint8Array([...body, ...new Uint8Array(30_000)]), decode: (body) => body } };
+    const grow: Middleware = {
+      name: 'grow',
+      codec: { encode: (body) => new Uint8Array([...body, ...new Uint8Array(30_000)]), decode: (body) => body },
+    };
     const { bus } = world.process(undefined, { middleware: [grow] });
     await expect(bus.publish(Noted, { n: 1 })).rejects.toMatchObject({ code: 'TOO_LARGE' });
   });
@@ -325,7 +401,10 @@ describe('codec', () => {
   it('that is slow stops the consumer for no longer than it takes', async () => {
     const world = new World();
     const reading = gate();
-    const slow: Middleware = { name: 'slow', codec: { encode: (body) => body, decode: async (body) => (await reading.opened, body) } };
+    const slow: Middleware = {
+      name: 'slow',
+      codec: { encode: (body) => body, decode: async (body) => (await reading.opened, body) },
+    };
     const { bus } = world.process(undefined, { middleware: [slow] });
     const handled: number[] = [];
     await bus.consume(notes, { 'note.taken': ({ n }) => void handled.push(n) });

@@ -1,6 +1,19 @@
 import { describe, expect, it, vi } from 'vitest';
 import { Reject } from '../../src/index.ts';
-import { cloudEvent, foreign, invoices, letters, never, notes, Noted, range, Render, unavailable, warmUp, World } from './kit.ts';
+import {
+  cloudEvent,
+  foreign,
+  invoices,
+  letters,
+  never,
+  notes,
+  Noted,
+  range,
+  Render,
+  unavailable,
+  warmUp,
+  World,
+} from './kit.ts';
 
 describe('observe', () => {
   it('tells of everything sent, with what was not stored and why', async () => {
@@ -14,7 +27,12 @@ describe('observe', () => {
     await world.time.advance(1_000);
     await publishing;
     const sent = seen('sent');
-    expect(sent.every(({ destination, startedAt, durationMs }) => destination === 'queue "invoices"' && startedAt >= start && durationMs >= 0)).toBe(true);
+    expect(
+      sent.every(
+        ({ destination, startedAt, durationMs }) =>
+          destination === 'queue "invoices"' && startedAt >= start && durationMs >= 0,
+      ),
+    ).toBe(true);
     expect(sent.reduce((sum, { count }) => sum + count, 0)).toBe(4);
     expect(sent.filter(({ failed }) => failed > 0)).toMatchObject([{ failed: 1, error: { code: 'UNAVAILABLE' } }]);
     await bus.publish(Noted, { n: 1 });
@@ -39,29 +57,54 @@ describe('observe', () => {
     await world.time.advance(3_000);
     const failed = { queue: 'notes', type: 'note.taken', deliveries: 1 };
     expect(seen('handled')).toMatchObject([
-      { ...failed, id: 'one', attempt: 1, outcome: 'retried', startedAt: start, durationMs: 30, traceparent, error: { message: 'no' } },
+      {
+        ...failed,
+        id: 'one',
+        attempt: 1,
+        outcome: 'retried',
+        startedAt: start,
+        durationMs: 30,
+        traceparent,
+        error: { message: 'no' },
+      },
       { ...failed, id: 'one', attempt: 2, outcome: 'accepted', startedAt: start + 1_030, durationMs: 30, traceparent },
       { ...failed, id: 'two', attempt: 1, outcome: 'dead-lettered', error: { message: 'never' } },
     ]);
     expect(seen('handled')[1]).not.toHaveProperty('error');
     expect(seen('handled')[2]).not.toHaveProperty('traceparent');
-    expect(seen('retry-scheduled')).toMatchObject([{ queue: 'notes', type: 'note.taken', id: 'one', nextAttempt: 2, delayMs: 1_000, error: { message: 'no' } }]);
-    expect(seen('dead-lettered')).toMatchObject([{ queue: 'notes', type: 'note.taken', id: 'two', attempt: 1, reason: 'rejected', error: { message: 'never' } }]);
+    expect(seen('retry-scheduled')).toMatchObject([
+      { queue: 'notes', type: 'note.taken', id: 'one', nextAttempt: 2, delayMs: 1_000, error: { message: 'no' } },
+    ]);
+    expect(seen('dead-lettered')).toMatchObject([
+      { queue: 'notes', type: 'note.taken', id: 'two', attempt: 1, reason: 'rejected', error: { message: 'never' } },
+    ]);
   });
 
   it('tells of what no handler saw', async () => {
     const world = new World({ capabilities: { filtersTypes: false } });
     const { bus, seen } = world.process([notes]);
     await bus.consume(notes, { 'note.taken': () => undefined }, { skip: ['invalid'] });
-    await world.raw().send([
-      foreign('notes', 'junk'),
-      cloudEvent('notes', { id: 'unfit', data: 'no' }),
-      cloudEvent('notes', { id: 'unbound', type: 'other', data: 1 }),
-      cloudEvent('notes', { id: 'newer', dataversion: 9, data: { n: 1 } }),
-    ], never);
+    await world
+      .raw()
+      .send(
+        [
+          foreign('notes', 'junk'),
+          cloudEvent('notes', { id: 'unfit', data: 'no' }),
+          cloudEvent('notes', { id: 'unbound', type: 'other', data: 1 }),
+          cloudEvent('notes', { id: 'newer', dataversion: 9, data: { n: 1 } }),
+        ],
+        never,
+      );
     await world.time.advance(100);
     expect(seen('dead-lettered')).toMatchObject([{ type: 'unknown', reason: 'undecodable' }]);
-    expect(seen('skipped').map(({ id, reason }) => [id, reason]).toSorted()).toEqual([['unbound', 'unbound-type'], ['unfit', 'invalid']]);
+    expect(
+      seen('skipped')
+        .map(({ id, reason }) => [id, reason])
+        .toSorted(),
+    ).toEqual([
+      ['unbound', 'unbound-type'],
+      ['unfit', 'invalid'],
+    ]);
     const [wait] = seen('waits');
     expect(wait).toMatchObject({ queue: 'notes', type: 'note.taken', id: 'newer' });
     expect((wait?.until ?? 0) - world.time.now()).toBeGreaterThan(4_800);
@@ -70,11 +113,15 @@ describe('observe', () => {
   it('tells of a skipped attempt that it was skipped, not accepted', async () => {
     const world = new World();
     const { bus, seen } = world.process();
-    await bus.consume(notes, {
-      'note.taken': () => {
-        throw new Reject('no');
+    await bus.consume(
+      notes,
+      {
+        'note.taken': () => {
+          throw new Reject('no');
+        },
       },
-    }, { skip: ['rejected'] });
+      { skip: ['rejected'] },
+    );
     await bus.publish(Noted, { n: 1 });
     await world.time.advance(100);
     expect(seen('skipped')).toMatchObject([{ reason: 'rejected' }]);
@@ -93,9 +140,14 @@ describe('observe', () => {
     world.broker.start();
     await world.time.advance(10_000);
     await bus.close();
-    const statuses = seen('consumer').map(({ status }) => status).filter((status, index, all) => status !== all[index - 1]);
+    const statuses = seen('consumer')
+      .map(({ status }) => status)
+      .filter((status, index, all) => status !== all[index - 1]);
     expect(statuses).toEqual(['up', 'down', 'up', 'closed']);
-    expect(seen('consumer').find(({ status }) => status === 'down')).toMatchObject({ queue: 'notes', error: { code: 'UNAVAILABLE' } });
+    expect(seen('consumer').find(({ status }) => status === 'down')).toMatchObject({
+      queue: 'notes',
+      error: { code: 'UNAVAILABLE' },
+    });
   });
 
   it('may throw at every event without changing anything', async () => {

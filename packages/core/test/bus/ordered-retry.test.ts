@@ -9,7 +9,11 @@ interface Run {
 }
 
 /** Handles both types of `ledger`; `act` may throw or take its time. Runs are `key:n/attempt`, payments in capitals. */
-async function ledgerOf(world: World, act: (name: string, context: HandlerContext) => unknown, options: Parameters<World['process']>[1] & { concurrency?: number; delaysMs?: number[] } = {}) {
+async function ledgerOf(
+  world: World,
+  act: (name: string, context: HandlerContext) => unknown,
+  options: Parameters<World['process']>[1] & { concurrency?: number; delaysMs?: number[] } = {},
+) {
   const { concurrency = 16, delaysMs, ...bus } = options;
   const process = world.process(undefined, bus);
   const runs: Run[] = [];
@@ -28,8 +32,10 @@ async function ledgerOf(world: World, act: (name: string, context: HandlerContex
     { concurrency, ...(delaysMs === undefined ? {} : { retry: { delaysMs } }) },
   );
   let warm = 0;
-  const open = (): Promise<void> => warmUp(() => process.bus.publish(Placed, { key: `warm${warm++}`, n: 0 }), world.time);
-  const place = (key: string, n: number): Promise<void> => process.bus.publish(Placed, { key, n }, { id: `${key}-${n}` });
+  const open = (): Promise<void> =>
+    warmUp(() => process.bus.publish(Placed, { key: `warm${warm++}`, n: 0 }), world.time);
+  const place = (key: string, n: number): Promise<void> =>
+    process.bus.publish(Placed, { key, n }, { id: `${key}-${n}` });
   const pay = (key: string, n: number): Promise<void> => process.bus.publish(Paid, { key, n });
   return { ...process, consumer, runs, open, place, pay, names: () => runs.map(({ run }) => run) };
 }
@@ -50,7 +56,9 @@ describe('a failed message', () => {
     const at = runs.map((run) => run.at);
     expect(at.map((time) => time - (at[0] ?? 0))).toEqual([0, 1_000, 6_000, 36_000, 336_000]);
     expect(seam.sent.filter(({ id }) => id.includes('#'))).toEqual([]);
-    expect(await letters(bus, ledger)).toMatchObject([{ id: 'a-1', reason: 'handler-failed', attempts: 5, topic: 'orders' }]);
+    expect(await letters(bus, ledger)).toMatchObject([
+      { id: 'a-1', reason: 'handler-failed', attempts: 5, topic: 'orders' },
+    ]);
   });
 
   it('keeps its successors waiting while other keys flow', async () => {
@@ -75,21 +83,24 @@ describe('a failed message', () => {
     expect(names().toSorted()).toEqual(['a:1/1', 'b:1/1', 'c:1/1', 'd:1/1']);
   });
 
-  it.each(['key', 'one-process'] as const)('keeps its schedule while another process waits, although it is the first, with ordering %s', async (ordering) => {
-    const world = new World({ capabilities: { ordering } });
-    const all: string[] = [];
-    const act = (name: string, { attempt }: HandlerContext): void => {
-      all.push(`${world.time.now() - start} ${name}/${attempt}`);
-      fails(name === 'a:1' && attempt < 3);
-    };
-    const start = world.time.now();
-    const one = await ledgerOf(world, act);
-    await ledgerOf(world, act);
-    await one.place('a', 1);
-    await one.place('a', 2);
-    await world.time.advance(10_000);
-    expect(all).toEqual(['0 a:1/1', '1000 a:1/2', '6000 a:1/3', '6000 a:2/1']);
-  });
+  it.each(['key', 'one-process'] as const)(
+    'keeps its schedule while another process waits, although it is the first, with ordering %s',
+    async (ordering) => {
+      const world = new World({ capabilities: { ordering } });
+      const all: string[] = [];
+      const act = (name: string, { attempt }: HandlerContext): void => {
+        all.push(`${world.time.now() - start} ${name}/${attempt}`);
+        fails(name === 'a:1' && attempt < 3);
+      };
+      const start = world.time.now();
+      const one = await ledgerOf(world, act);
+      await ledgerOf(world, act);
+      await one.place('a', 1);
+      await one.place('a', 2);
+      await world.time.advance(10_000);
+      expect(all).toEqual(['0 a:1/1', '1000 a:1/2', '6000 a:1/3', '6000 a:2/1']);
+    },
+  );
 
   it('holds back its key on its own topic only', async () => {
     const world = new World();
@@ -105,7 +116,9 @@ describe('a failed message', () => {
 
   it('takes no handler slot while it waits', async () => {
     const world = new World();
-    const { names, open, place, consumer } = await ledgerOf(world, (name) => fails(name.startsWith('bad')), { concurrency: 1 });
+    const { names, open, place, consumer } = await ledgerOf(world, (name) => fails(name.startsWith('bad')), {
+      concurrency: 1,
+    });
     await open();
     for (const n of range(10)) await place(`bad${n}`, 1);
     for (const n of range(10)) await place(`good${n}`, 1);
@@ -231,15 +244,19 @@ describe('order', () => {
     const running = new Set<string>();
     const overlaps: string[] = [];
     const succeeded = new Map<string, number[]>();
-    const { place } = await ledgerOf(world, async (name, { attempt }) => {
-      const [key = '', n] = name.split(':');
-      if (running.has(key)) overlaps.push(name);
-      running.add(key);
-      if (chance() < 0.3) await new Promise<void>((resolve) => world.time.after(5, resolve));
-      running.delete(key);
-      fails(attempt < 4 && chance() < 0.1);
-      succeeded.set(key, [...(succeeded.get(key) ?? []), Number(n)]);
-    }, { delaysMs: [20, 50, 100, 200] });
+    const { place } = await ledgerOf(
+      world,
+      async (name, { attempt }) => {
+        const [key = '', n] = name.split(':');
+        if (running.has(key)) overlaps.push(name);
+        running.add(key);
+        if (chance() < 0.3) await new Promise<void>((resolve) => world.time.after(5, resolve));
+        running.delete(key);
+        fails(attempt < 4 && chance() < 0.1);
+        succeeded.set(key, [...(succeeded.get(key) ?? []), Number(n)]);
+      },
+      { delaysMs: [20, 50, 100, 200] },
+    );
     const publishes = range(50).flatMap((n) => range(40).map((key) => place(`k${key}`, n)));
     await Promise.all(publishes);
     await world.time.advance(60_000);
@@ -260,7 +277,9 @@ describe('order', () => {
     const two = await ledgerOf(world, act, { delaysMs: [10, 10] });
     for (const n of range(10)) for (const key of ['a', 'b', 'c']) await one.place(key, n);
     await world.time.advance(2_000);
-    for (const key of ['a', 'b', 'c']) expect(handled.filter((name) => name.startsWith(key))).toEqual(range(10).map((n) => `${key}:${n}`));
+    for (const key of ['a', 'b', 'c']) {
+      expect(handled.filter((name) => name.startsWith(key))).toEqual(range(10).map((n) => `${key}:${n}`));
+    }
     if (ordering === 'one-process') expect(Math.min(one.runs.length, two.runs.length)).toBe(0);
   });
 
@@ -285,7 +304,11 @@ describe('a window full of failing keys', () => {
   it('stops receiving and reports degraded, then recovers and loses nothing', async () => {
     const world = new World();
     let healthy = false;
-    const { names, open, place, bus, consumer, seen } = await ledgerOf(world, (name) => fails(!healthy && !name.startsWith('good')), { delaysMs: [60_000, 60_000, 60_000, 60_000] });
+    const { names, open, place, bus, consumer, seen } = await ledgerOf(
+      world,
+      (name) => fails(!healthy && !name.startsWith('good')),
+      { delaysMs: [60_000, 60_000, 60_000, 60_000] },
+    );
     await open();
     for (const n of range(1_200)) void place(`bad${n}`, 1);
     await world.time.advance(2_000);

@@ -7,8 +7,19 @@ describe('prepare', () => {
     const world = new World();
     const { bus, seam } = world.process();
     const message = await bus.prepare(Placed, { key: 'a', n: 1 }, { id: 'x', correlationId: 'c' });
-    expect(message).toMatchObject({ target: { topic: 'orders' }, id: 'x', type: 'order.placed', contentType: 'application/cloudevents+json', key: 'a', headers: {} });
-    expect(decode(message)).toMatchObject({ type: 'order.placed', data: { key: 'a', n: 1 }, metadata: { id: 'x', source: '/test', correlationId: 'c', key: 'a', version: 1 } });
+    expect(message).toMatchObject({
+      target: { topic: 'orders' },
+      id: 'x',
+      type: 'order.placed',
+      contentType: 'application/cloudevents+json',
+      key: 'a',
+      headers: {},
+    });
+    expect(decode(message)).toMatchObject({
+      type: 'order.placed',
+      data: { key: 'a', n: 1 },
+      metadata: { id: 'x', source: '/test', correlationId: 'c', key: 'a', version: 1 },
+    });
     await world.time.advance(1_000);
     expect(seam.sent).toEqual([]);
     expect(world.broker.topics.size).toBe(0);
@@ -18,7 +29,11 @@ describe('prepare', () => {
     const world = new World();
     const { bus } = world.process(undefined, { prefix: 'staging' });
     const message = await bus.prepareSend(invoices, Render, { n: 1 }, { delayMs: 5_000 });
-    expect(message).toMatchObject({ target: { queue: 'staging.invoices', lane: 'work' }, type: 'invoice.render', notBefore: world.time.now() + 5_000 });
+    expect(message).toMatchObject({
+      target: { queue: 'staging.invoices', lane: 'work' },
+      type: 'invoice.render',
+      notBefore: world.time.now() + 5_000,
+    });
   });
 
   it('refuses what publish and send refuse', async () => {
@@ -42,9 +57,17 @@ describe('dispatch', () => {
   it('sends what was prepared, in order of each key', async () => {
     const world = new World();
     const { bus, seam } = world.process();
-    const batch = await Promise.all(range(50).map((n) => bus.prepare(Placed, { key: `k${n % 3}`, n }, { id: `p${n}` })));
+    const batch = await Promise.all(
+      range(50).map((n) => bus.prepare(Placed, { key: `k${n % 3}`, n }, { id: `p${n}` })),
+    );
     await bus.dispatch(batch);
-    for (const key of [0, 1, 2]) expect(seam.sent.map(({ id }) => id).filter((id) => Number(id.slice(1)) % 3 === key)).toEqual(range(50).filter((n) => n % 3 === key).map((n) => `p${n}`));
+    for (const key of [0, 1, 2]) {
+      expect(seam.sent.map(({ id }) => id).filter((id) => Number(id.slice(1)) % 3 === key)).toEqual(
+        range(50)
+          .filter((n) => n % 3 === key)
+          .map((n) => `p${n}`),
+      );
+    }
   });
 
   it('may be repeated: the same ids are swallowed by a broker that remembers them', async () => {
@@ -69,11 +92,19 @@ describe('dispatch', () => {
     const world = new World();
     const { bus } = world.process();
     await bus.send(invoices, Render, { n: 0 });
-    const batch = await Promise.all([bus.prepare(Noted, { n: 1 }), bus.prepareSend(invoices, Render, { n: 1 }), bus.prepare(Noted, { n: 2 }), bus.prepareSend(invoices, Render, { n: 2 })]);
+    const batch = await Promise.all([
+      bus.prepare(Noted, { n: 1 }),
+      bus.prepareSend(invoices, Render, { n: 1 }),
+      bus.prepare(Noted, { n: 2 }),
+      bus.prepareSend(invoices, Render, { n: 2 }),
+    ]);
     world.broker.queues.delete('invoices');
     const error: unknown = await bus.dispatch(batch).catch((thrown: unknown) => thrown);
     expect(BatchError.is(error)).toBe(true);
-    expect(error).toMatchObject({ code: 'NOT_FOUND', failures: [{ index: 1, error: { code: 'NOT_FOUND' } }, { index: 3 }] });
+    expect(error).toMatchObject({
+      code: 'NOT_FOUND',
+      failures: [{ index: 1, error: { code: 'NOT_FOUND' } }, { index: 3 }],
+    });
     expect(world.queue(notes).ready).toBe(2);
   });
 

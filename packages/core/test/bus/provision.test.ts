@@ -17,7 +17,12 @@ describe('createBus', () => {
 
   it('lists every problem of its options at once', () => {
     const wrong = { source: '', driver: {}, uses: [], sendTimeoutMs: -1, nonsense: true };
-    expect(() => createBus(wrong as never)).toThrow(expect.objectContaining({ code: 'INVALID_ARGUMENT', message: expect.stringMatching(/source.*driver.*uses.*sendTimeoutMs/s) as string }) as Error);
+    expect(() => createBus(wrong as never)).toThrow(
+      expect.objectContaining({
+        code: 'INVALID_ARGUMENT',
+        message: expect.stringMatching(/source.*driver.*uses.*sendTimeoutMs/s) as string,
+      }) as Error,
+    );
   });
 
   it('refuses what contradicts itself', () => {
@@ -31,21 +36,39 @@ describe('createBus', () => {
       [notes, otherNoted],
       [defineQueue('one', { handles: [Do] }), defineQueue('two', { handles: [Do] })],
       [ledger, unkeyed],
-    ]) expect(() => world.process(uses)).toThrow(expect.objectContaining({ code: 'INVALID_ARGUMENT' }) as Error);
-    expect(() => world.process([notes], { prefix: 'Not A Name' })).toThrow(expect.objectContaining({ code: 'INVALID_ARGUMENT' }) as Error);
-    expect(() => world.process([notes], { prefix: 'p'.repeat(40) + '.' + 'q'.repeat(20) })).toThrow(expect.objectContaining({ code: 'INVALID_ARGUMENT' }) as Error);
+    ]) {
+      expect(() => world.process(uses)).toThrow(expect.objectContaining({ code: 'INVALID_ARGUMENT' }) as Error);
+    }
+    expect(() => world.process([notes], { prefix: 'Not A Name' })).toThrow(
+      expect.objectContaining({ code: 'INVALID_ARGUMENT' }) as Error,
+    );
+    expect(() => world.process([notes], { prefix: `${'p'.repeat(40)}.${'q'.repeat(20)}` })).toThrow(
+      expect.objectContaining({ code: 'INVALID_ARGUMENT' }) as Error,
+    );
   });
 });
 
 describe('topology', () => {
-  it('follows from `uses`, by the broker\'s names', () => {
+  it("follows from `uses`, by the broker's names", () => {
     const world = new World();
     const { bus } = world.process([...EVERYTHING], { prefix: 'staging' });
     expect(bus.topology()).toEqual({
-      topics: [{ name: 'staging.notes', keyed: false }, { name: 'staging.orders', keyed: true }, { name: 'staging.payments', keyed: true }],
+      topics: [
+        { name: 'staging.notes', keyed: false },
+        { name: 'staging.orders', keyed: true },
+        { name: 'staging.payments', keyed: true },
+      ],
       queues: [
-        { name: 'staging.notes', ordered: false, bindings: [{ topic: { name: 'staging.notes', keyed: false }, types: ['note.taken'] }] },
-        { name: 'staging.archive', ordered: false, bindings: [{ topic: { name: 'staging.notes', keyed: false }, types: ['note.taken'] }] },
+        {
+          name: 'staging.notes',
+          ordered: false,
+          bindings: [{ topic: { name: 'staging.notes', keyed: false }, types: ['note.taken'] }],
+        },
+        {
+          name: 'staging.archive',
+          ordered: false,
+          bindings: [{ topic: { name: 'staging.notes', keyed: false }, types: ['note.taken'] }],
+        },
         {
           name: 'staging.ledger',
           ordered: true,
@@ -84,7 +107,12 @@ describe('provision', () => {
   it('to verify makes nothing and refuses with everything that is missing', async () => {
     const world = new World();
     const { bus } = world.process([notes, invoices]);
-    await expect(bus.provision('verify')).rejects.toMatchObject({ code: 'NOT_FOUND', message: expect.stringMatching(/Topic "notes".*Queue "notes".*Queue "invoices".*provision\('create'\)/s) as string });
+    await expect(bus.provision('verify')).rejects.toMatchObject({
+      code: 'NOT_FOUND',
+      message: expect.stringMatching(
+        /Topic "notes".*Queue "notes".*Queue "invoices".*provision\('create'\)/s,
+      ) as string,
+    });
     expect(world.broker.queues.size).toBe(0);
     await bus.provision('create');
     expect(await bus.provision('verify')).toEqual([]);
@@ -104,7 +132,10 @@ describe('provision', () => {
     await world.process([notes]).bus.provision();
     const ordered = defineQueue('notes', { handles: [Placed], ordered: true });
     const { bus } = world.process([ordered, invoices]);
-    await expect(bus.provision()).rejects.toMatchObject({ code: 'CONFLICT', message: expect.stringContaining('"notes"') as string });
+    await expect(bus.provision()).rejects.toMatchObject({
+      code: 'CONFLICT',
+      message: expect.stringContaining('"notes"') as string,
+    });
     expect(world.broker.queues.has('invoices')).toBe(false);
   });
 
@@ -147,7 +178,10 @@ describe('health', () => {
     expect(bus.health()).toEqual({
       status: 'up',
       driver: 'memory',
-      consumers: [{ queue: 'notes', status: 'up', held: 1, running: 1 }, { queue: 'invoices', status: 'up', held: 0, running: 0 }],
+      consumers: [
+        { queue: 'notes', status: 'up', held: 1, running: 1 },
+        { queue: 'invoices', status: 'up', held: 0, running: 0 },
+      ],
       publisher: { pending: 0 },
     });
   });

@@ -42,21 +42,33 @@ describe('publish', () => {
     const { bus } = world.process();
     await bus.publish(Noted, { n: 1 });
     world.broker.topics.delete('notes');
-    await expect(bus.publish(Noted, { n: 1 })).rejects.toMatchObject({ code: 'NOT_FOUND', message: expect.stringContaining('notes') as string });
+    await expect(bus.publish(Noted, { n: 1 })).rejects.toMatchObject({
+      code: 'NOT_FOUND',
+      message: expect.stringContaining('notes') as string,
+    });
   });
 
   it('rejects with NOT_FOUND where nothing may be created, naming what is missing', async () => {
     const world = new World();
     const { bus } = world.process(undefined, { provision: 'verify' });
-    await expect(bus.publish(Noted, { n: 1 })).rejects.toMatchObject({ code: 'NOT_FOUND', message: expect.stringContaining('"notes"') as string });
+    await expect(bus.publish(Noted, { n: 1 })).rejects.toMatchObject({
+      code: 'NOT_FOUND',
+      message: expect.stringContaining('"notes"') as string,
+    });
     expect(world.broker.topics.size).toBe(0);
   });
 
   it('refuses data that does not fit before anything is sent', async () => {
     const world = new World();
     const { bus, seam } = world.process();
-    await expect(bus.publish(Noted, { n: 'one' } as never)).rejects.toMatchObject({ code: 'INVALID_MESSAGE', message: expect.stringContaining('n:') as string });
-    await expect(bus.publish(Placed, { key: '', n: 1 })).rejects.toMatchObject({ code: 'INVALID_MESSAGE', message: expect.stringContaining('key') as string });
+    await expect(bus.publish(Noted, { n: 'one' } as never)).rejects.toMatchObject({
+      code: 'INVALID_MESSAGE',
+      message: expect.stringContaining('n:') as string,
+    });
+    await expect(bus.publish(Placed, { key: '', n: 1 })).rejects.toMatchObject({
+      code: 'INVALID_MESSAGE',
+      message: expect.stringContaining('key') as string,
+    });
     expect(seam.sent).toEqual([]);
   });
 
@@ -66,7 +78,9 @@ describe('publish', () => {
     await expect(bus.publish(Unbound, {})).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' });
     await expect(bus.publish(Render as never, { n: 1 } as never)).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' });
     await expect(bus.send(invoices, Render, { n: 1 })).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' });
-    await expect(bus.send(notes as never, Noted as never, { n: 1 } as never)).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' });
+    await expect(bus.send(notes as never, Noted as never, { n: 1 } as never)).rejects.toMatchObject({
+      code: 'INVALID_ARGUMENT',
+    });
   });
 
   it.each(['', 'has space', 'ünicode', 'x'.repeat(97), 'tab\t'])('refuses the id %j', async (id) => {
@@ -87,13 +101,19 @@ describe('publish', () => {
     await bus.provision();
     let refusals = 0;
     seam.refuse = ({ id }) => (id === 'a3' && refusals++ < 4 ? unavailable() : undefined);
-    const all = range(10).flatMap((n) => ['a', 'b', 'c'].map((key) => bus.publish(Placed, { key, n }, { id: `${key}${n}` })));
+    const all = range(10).flatMap((n) =>
+      ['a', 'b', 'c'].map((key) => bus.publish(Placed, { key, n }, { id: `${key}${n}` })),
+    );
     await world.time.advance(0);
     expect(seam.sent.map(({ id }) => id).filter((id) => id.startsWith('a'))).toEqual(['a0', 'a1', 'a2']);
     expect(seam.sent).toHaveLength(23);
     await world.time.advance(10_000);
     await Promise.all(all);
-    for (const key of ['a', 'b', 'c']) expect(seam.sent.map(({ id }) => id).filter((id) => id.startsWith(key))).toEqual(range(10).map((n) => `${key}${n}`));
+    for (const key of ['a', 'b', 'c']) {
+      expect(seam.sent.map(({ id }) => id).filter((id) => id.startsWith(key))).toEqual(
+        range(10).map((n) => `${key}${n}`),
+      );
+    }
   });
 });
 
@@ -105,20 +125,30 @@ describe('send', () => {
     expect([world.queue(invoices).ready, world.queue(notes).ready]).toEqual([1, 0]);
   });
 
-  it.each([0, 60_000])('rejects with NOT_FOUND where the queue is missing, also with a delay of %d ms', async (delayMs) => {
-    const world = new World();
-    const { bus } = world.process();
-    await bus.send(invoices, Render, { n: 0 });
-    world.broker.queues.delete('invoices');
-    await expect(bus.send(invoices, Render, { n: 1 }, { delayMs })).rejects.toMatchObject({ code: 'NOT_FOUND', message: expect.stringContaining('invoices') as string });
-  });
+  it.each([0, 60_000])(
+    'rejects with NOT_FOUND where the queue is missing, also with a delay of %d ms',
+    async (delayMs) => {
+      const world = new World();
+      const { bus } = world.process();
+      await bus.send(invoices, Render, { n: 0 });
+      world.broker.queues.delete('invoices');
+      await expect(bus.send(invoices, Render, { n: 1 }, { delayMs })).rejects.toMatchObject({
+        code: 'NOT_FOUND',
+        message: expect.stringContaining('invoices') as string,
+      });
+    },
+  );
 
   it('that is refused disturbs no other in its batch', async () => {
     const world = new World();
     const { bus } = world.process();
     await bus.send(invoices, Render, { n: 0 });
     world.broker.queues.delete('invoices');
-    const results = await Promise.allSettled([bus.publish(Noted, { n: 1 }), bus.send(invoices, Render, { n: 1 }), bus.publish(Noted, { n: 2 })]);
+    const results = await Promise.allSettled([
+      bus.publish(Noted, { n: 1 }),
+      bus.send(invoices, Render, { n: 1 }),
+      bus.publish(Noted, { n: 2 }),
+    ]);
     expect(results.map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'fulfilled']);
     expect(world.queue(notes).ready).toBe(2);
   });
@@ -159,7 +189,11 @@ describe('a broker that is down', () => {
     const world = new World();
     const { bus } = world.process(undefined, { sendTimeoutMs: 1_000 });
     world.broker.stop();
-    const refused = expect(bus.publish(Noted, { n: 1 })).rejects.toMatchObject({ code: 'UNAVAILABLE', retryable: true, message: expect.stringContaining('1000 ms') as string });
+    const refused = expect(bus.publish(Noted, { n: 1 })).rejects.toMatchObject({
+      code: 'UNAVAILABLE',
+      retryable: true,
+      message: expect.stringContaining('1000 ms') as string,
+    });
     await world.time.advance(1_000);
     await refused;
   });
@@ -212,7 +246,9 @@ describe('a broker that is down', () => {
     const { bus } = world.process(undefined, { maxPendingBytes: 10_000 });
     world.broker.stop();
     const codes: string[] = [];
-    for (const n of range(100)) bus.publish(Noted, { n, text: 'x'.repeat(500) }).catch((error: unknown) => codes.push(codeOf(error)));
+    for (const n of range(100)) {
+      bus.publish(Noted, { n, text: 'x'.repeat(500) }).catch((error: unknown) => codes.push(codeOf(error)));
+    }
     await world.time.advance(10);
     expect(codes.length).toBeGreaterThan(80);
     expect(new Set(codes)).toEqual(new Set(['THROTTLED']));
@@ -225,7 +261,9 @@ describe('abort', () => {
     const world = new World();
     const { bus } = world.process();
     await bus.provision();
-    await expect(bus.publish(Noted, { n: 1 }, { signal: AbortSignal.abort(new Error('enough')) })).rejects.toThrow('enough');
+    await expect(bus.publish(Noted, { n: 1 }, { signal: AbortSignal.abort(new Error('enough')) })).rejects.toThrow(
+      'enough',
+    );
     await world.time.advance(1_000);
     expect(world.queue(notes).ready).toBe(0);
   });
@@ -265,7 +303,7 @@ describe('abort', () => {
 });
 
 describe('size', () => {
-  it.each(['structured', 'binary'] as const)('is the broker\'s limit less 8 KiB, %s', async (envelope) => {
+  it.each(['structured', 'binary'] as const)("is the broker's limit less 8 KiB, %s", async (envelope) => {
     const world = new World({ capabilities: { maxMessageBytes: 32_768, envelope } });
     const { bus, seam } = world.process();
     let [low, high] = [0, 40_000];
@@ -277,7 +315,8 @@ describe('size', () => {
       else high = middle - 1;
     }
     const largest = seam.sent.reduce((most, { body, headers }) => {
-      const size = body.length + Object.entries(headers).reduce((sum, [name, value]) => sum + name.length + value.length, 0);
+      const size =
+        body.length + Object.entries(headers).reduce((sum, [name, value]) => sum + name.length + value.length, 0);
       return Math.max(most, size);
     }, 0);
     expect(largest).toBeLessThanOrEqual(32_768 - 8_192);
@@ -287,7 +326,10 @@ describe('size', () => {
   it('is refused with what to do, and nothing is sent', async () => {
     const world = new World({ capabilities: { maxMessageBytes: 32_768 } });
     const { bus, seam } = world.process();
-    await expect(bus.publish(Noted, { n: 1, text: 'x'.repeat(30_000) })).rejects.toMatchObject({ code: 'TOO_LARGE', retryable: false });
+    await expect(bus.publish(Noted, { n: 1, text: 'x'.repeat(30_000) })).rejects.toMatchObject({
+      code: 'TOO_LARGE',
+      retryable: false,
+    });
     expect(seam.sent).toEqual([]);
   });
 
@@ -300,7 +342,9 @@ describe('size', () => {
 });
 
 describe('metadata', () => {
-  async function handled(options: Parameters<ReturnType<World['process']>['bus']['publish']>[2] = {}): Promise<Metadata> {
+  async function handled(
+    options: Parameters<ReturnType<World['process']>['bus']['publish']>[2] = {},
+  ): Promise<Metadata> {
     const world = new World();
     const { bus } = world.process();
     const seen: Metadata[] = [];
@@ -314,7 +358,12 @@ describe('metadata', () => {
 
   it('has a generated id, the time, the source and the version', async () => {
     const metadata = await handled();
-    expect(metadata).toMatchObject({ source: '/test', version: 1, time: '2026-01-01T00:00:00.000Z', correlationId: metadata.id });
+    expect(metadata).toMatchObject({
+      source: '/test',
+      version: 1,
+      time: '2026-01-01T00:00:00.000Z',
+      correlationId: metadata.id,
+    });
     expect(metadata.id).toMatch(/^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/);
     expect(metadata).not.toHaveProperty('causationId');
   });
@@ -341,9 +390,16 @@ describe('metadata', () => {
     const world = new World();
     const { bus } = world.process();
     const seen: Metadata[] = [];
-    await bus.consume(notes, { 'note.taken': (_data, { metadata, send }) => (seen.push(metadata), send(invoices, Render, { n: 1 })) });
-    await bus.consume(invoices, { 'invoice.render': (_data, { metadata, publish }) => (seen.push(metadata), publish(Placed, { key: 'a', n: 1 })) });
-    await bus.consume(ledger, { 'order.placed': (_data, { metadata }) => void seen.push(metadata), 'order.paid': () => undefined });
+    await bus.consume(notes, {
+      'note.taken': (_data, { metadata, send }) => (seen.push(metadata), send(invoices, Render, { n: 1 })),
+    });
+    await bus.consume(invoices, {
+      'invoice.render': (_data, { metadata, publish }) => (seen.push(metadata), publish(Placed, { key: 'a', n: 1 })),
+    });
+    await bus.consume(ledger, {
+      'order.placed': (_data, { metadata }) => void seen.push(metadata),
+      'order.paid': () => undefined,
+    });
     await bus.publish(Noted, { n: 1 }, { correlationId: 'story' });
     await world.time.advance(100);
     expect(seen.map(({ correlationId }) => correlationId)).toEqual(['story', 'story', 'story']);

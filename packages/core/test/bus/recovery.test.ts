@@ -25,7 +25,10 @@ describe('a broker that restarts', () => {
     expect(bus.health().status).toBe('up');
     world.broker.stop();
     await world.time.advance(10);
-    expect(bus.health()).toMatchObject({ status: 'down', consumers: [{ status: 'down', error: { code: 'UNAVAILABLE' } }] });
+    expect(bus.health()).toMatchObject({
+      status: 'down',
+      consumers: [{ status: 'down', error: { code: 'UNAVAILABLE' } }],
+    });
     await world.time.advance(600_000);
     expect(bus.health().status).toBe('down');
     world.broker.start();
@@ -48,7 +51,9 @@ describe('a broker that restarts', () => {
     await world.time.advance(29_000);
     expect(calls).toBeGreaterThanOrEqual(6);
     expect(calls).toBeLessThanOrEqual(20);
-    for (const [index, at] of attempts.entries()) if (index > 0) expect(at - (attempts[index - 1] ?? 0)).toBeLessThanOrEqual(6_000);
+    for (const [index, at] of attempts.entries()) {
+      if (index > 0) expect(at - (attempts[index - 1] ?? 0)).toBeLessThanOrEqual(6_000);
+    }
   });
 
   it('gets back what was decided while it was away', async () => {
@@ -143,14 +148,18 @@ describe('a process that is killed', () => {
           calls += 1;
           if (calls === killAt) process.kill();
         };
-        await process.bus.consume(notes, {
-          'note.taken': async ({ n }, { attempt }) => {
-            await Promise.resolve();
-            if (n % 5 === 0) throw new Error('for ever');
-            if (n % 3 === 0 && attempt === 1) throw new Error('once');
-            succeeded.add(n);
+        await process.bus.consume(
+          notes,
+          {
+            'note.taken': async ({ n }, { attempt }) => {
+              await Promise.resolve();
+              if (n % 5 === 0) throw new Error('for ever');
+              if (n % 3 === 0 && attempt === 1) throw new Error('once');
+              succeeded.add(n);
+            },
           },
-        }, { retry: { delaysMs: [100] } });
+          { retry: { delaysMs: [100] } },
+        );
         if (call === 'send') process.seam.afterSend = count;
         else process.seam.beforeSettle = count;
         return process;

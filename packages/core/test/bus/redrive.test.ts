@@ -1,15 +1,42 @@
 import { describe, expect, it } from 'vitest';
 import type { Bus, ConsumeOptions, DeadLetter, QueueContract, RedriveOptions, RedriveResult } from '../../src/index.ts';
-import { archive, bookkeepingOf, cloudEvent, EVERYTHING, foreign, invoices, ledger, letters, never, notes, Noted, Placed, type Process, range, unavailable, World } from './kit.ts';
+import {
+  archive,
+  bookkeepingOf,
+  cloudEvent,
+  EVERYTHING,
+  foreign,
+  invoices,
+  ledger,
+  letters,
+  never,
+  notes,
+  Noted,
+  Placed,
+  type Process,
+  range,
+  unavailable,
+  World,
+} from './kit.ts';
 
 const DEAD: ConsumeOptions = { retry: { delaysMs: [] } };
 
 /** Redrives while the world's time goes on; fails when that does not end within two minutes of it. */
-async function redriven(world: World, bus: Bus, queue: QueueContract, options?: RedriveOptions): Promise<RedriveResult> {
+async function redriven(
+  world: World,
+  bus: Bus,
+  queue: QueueContract,
+  options?: RedriveOptions,
+): Promise<RedriveResult> {
   let result: RedriveResult | undefined;
   let failure: unknown;
-  bus.redrive(queue, options).then((done) => (result = done), (error: unknown) => (failure = error));
-  for (let step = 0; step < 240 && result === undefined && failure === undefined; step += 1) await world.time.advance(500);
+  bus.redrive(queue, options).then(
+    (done) => (result = done),
+    (error: unknown) => (failure = error),
+  );
+  for (let step = 0; step < 240 && result === undefined && failure === undefined; step += 1) {
+    await world.time.advance(500);
+  }
   if (failure !== undefined) throw failure;
   if (result === undefined) throw new Error('the redrive does not end');
   return result;
@@ -32,13 +59,17 @@ async function worker(world: World, options: Parameters<World['process']>[1] = {
   const state = { broken: (_n: number): boolean => true };
   const handled: { n: number; attempt: number; id: string }[] = [];
   const runs: number[] = [];
-  const consumer = await process.bus.consume(notes, {
-    'note.taken': ({ n }, { attempt, metadata }) => {
-      runs.push(n);
-      if (state.broken(n)) throw new Error(`broken ${n}`);
-      handled.push({ n, attempt, id: metadata.id });
+  const consumer = await process.bus.consume(
+    notes,
+    {
+      'note.taken': ({ n }, { attempt, metadata }) => {
+        runs.push(n);
+        if (state.broken(n)) throw new Error(`broken ${n}`);
+        handled.push({ n, attempt, id: metadata.id });
+      },
     },
-  }, DEAD);
+    DEAD,
+  );
   return { ...process, consumer, state, handled, runs };
 }
 
@@ -50,7 +81,12 @@ async function withLetters(count: number, world: World = new World(), options: P
   return { ...process, world, repair: (broken: (n: number) => boolean = () => false) => (state.broken = broken) };
 }
 
-const BROKERS = [['a broker that lists', {}], ['a broker that cannot list', { browse: false }], ['copies', { capabilities: { reject: 'none' } }], ['deduplication', { deduplicationMs: 3_600_000 }]] as const;
+const BROKERS = [
+  ['a broker that lists', {}],
+  ['a broker that cannot list', { browse: false }],
+  ['copies', { capabilities: { reject: 'none' } }],
+  ['deduplication', { deduplicationMs: 3_600_000 }],
+] as const;
 
 describe.each(BROKERS)('redrive with %s', (_, options) => {
   it('returns letters to their queue with id and body, attempts from 1, and counts them', async () => {
@@ -59,13 +95,27 @@ describe.each(BROKERS)('redrive with %s', (_, options) => {
     repair();
     expect(await redriven(world, bus, notes)).toEqual({ redriven: 30, kept: 0 });
     await world.time.advance(1_000);
-    expect(handled.map(({ id }) => id).toSorted()).toEqual(range(30).map((n) => `n${n}`).toSorted());
+    expect(handled.map(({ id }) => id).toSorted()).toEqual(
+      range(30)
+        .map((n) => `n${n}`)
+        .toSorted(),
+    );
     expect(handled.every(({ attempt }) => attempt === 1)).toBe(true);
     expect(world.queue(notes)).toEqual({ ready: 0, inFlight: 0, delayed: 0, dead: 0 });
     const copies = seam.sent.filter(({ id }) => id.endsWith('#r1'));
     expect(copies).toHaveLength(30);
     for (const copy of copies) expect(copy.body).toEqual(originals.find(({ id }) => `${id}#r1` === copy.id)?.body);
-    expect(copies.map(bookkeepingOf).every((book) => book['attempt'] === 1 && book['redrives'] === 1 && book['error'] === undefined && book['reason'] === undefined)).toBe(true);
+    expect(
+      copies
+        .map(bookkeepingOf)
+        .every(
+          (book) =>
+            book['attempt'] === 1 &&
+            book['redrives'] === 1 &&
+            book['error'] === undefined &&
+            book['reason'] === undefined,
+        ),
+    ).toBe(true);
     expect(seen('redriven')).toEqual([{ name: 'redriven', queue: 'notes', count: 30 }]);
   });
 
@@ -77,7 +127,12 @@ describe.each(BROKERS)('redrive with %s', (_, options) => {
     expect(runs).toHaveLength(80);
     const again = await listed(world, bus, notes);
     expect(sorted(again.map(numberOf))).toEqual(range(20).map((n) => 2 * n));
-    expect(again.every(({ redrives, attempts, topic, reason }) => redrives === 1 && attempts === 1 && topic === 'notes' && reason === 'handler-failed')).toBe(true);
+    expect(
+      again.every(
+        ({ redrives, attempts, topic, reason }) =>
+          redrives === 1 && attempts === 1 && topic === 'notes' && reason === 'handler-failed',
+      ),
+    ).toBe(true);
     expect(await redriven(world, bus, notes)).toMatchObject({ redriven: 20 });
     await world.time.advance(5_000);
     expect((await listed(world, bus, notes)).every(({ redrives }) => redrives === 2)).toBe(true);
@@ -87,7 +142,10 @@ describe.each(BROKERS)('redrive with %s', (_, options) => {
     const { world, bus, repair, handled } = await withLetters(30, new World(options));
     repair();
     const before = await listed(world, bus, notes);
-    expect(await redriven(world, bus, notes, { where: (letter) => numberOf(letter) < 10 })).toEqual({ redriven: 10, kept: 20 });
+    expect(await redriven(world, bus, notes, { where: (letter) => numberOf(letter) < 10 })).toEqual({
+      redriven: 10,
+      kept: 20,
+    });
     await world.time.advance(1_000);
     expect(sorted(handled.map(({ n }) => n))).toEqual(range(10));
     const after = await listed(world, bus, notes);
@@ -144,7 +202,10 @@ describe('redrive', () => {
     repair();
     const order: string[] = [];
     seam.afterSend = () => void order.push('stored');
-    seam.beforeSettle = (batch) => void order.push(...batch.filter(({ delivery }) => delivery.headers['waybill']?.includes('"reason"')).map(() => 'taken'));
+    seam.beforeSettle = (batch) =>
+      void order.push(
+        ...batch.filter(({ delivery }) => delivery.headers['waybill']?.includes('"reason"')).map(() => 'taken'),
+      );
     await redriven(world, bus, notes);
     expect(order[0]).toBe('stored');
     expect(order.filter((step) => step === 'taken')).toHaveLength(5);
@@ -154,7 +215,11 @@ describe('redrive', () => {
     const world = new World();
     const { bus } = world.process();
     const attempts: number[] = [];
-    await bus.consume(notes, { 'note.taken': (_data, { attempt }) => (attempts.push(attempt), Promise.reject(new Error('no'))) }, { retry: { delaysMs: [10, 10] } });
+    await bus.consume(
+      notes,
+      { 'note.taken': (_data, { attempt }) => (attempts.push(attempt), Promise.reject(new Error('no'))) },
+      { retry: { delaysMs: [10, 10] } },
+    );
     await bus.publish(Noted, { n: 1 });
     await world.time.advance(1_000);
     expect(await letters(bus, notes)).toMatchObject([{ attempts: 3, redrives: 0 }]);
@@ -178,7 +243,10 @@ describe('redrive', () => {
 
   it('collapses letters with equal ids that a crash stored twice', async () => {
     const { world, bus, repair, handled, seam } = await withLetters(3, new World({ capabilities: { reject: 'none' } }));
-    await world.raw().send(seam.sent.filter(({ id }) => id.endsWith('#d')), never);
+    await world.raw().send(
+      seam.sent.filter(({ id }) => id.endsWith('#d')),
+      never,
+    );
     expect(world.queue(notes).dead).toBe(6);
     repair();
     expect(await redriven(world, bus, notes)).toEqual({ redriven: 3, kept: 0 });
@@ -190,7 +258,10 @@ describe('redrive', () => {
   it('takes two foreign messages with one id, of two sources, for two', async () => {
     const world = new World();
     const { bus, state, runs } = await worker(world);
-    await world.raw().send(['/a', '/b'].map((source) => cloudEvent('notes', { id: '1', source, data: { n: 1 } }, { id: source })), never);
+    await world.raw().send(
+      ['/a', '/b'].map((source) => cloudEvent('notes', { id: '1', source, data: { n: 1 } }, { id: source })),
+      never,
+    );
     await world.time.advance(1_000);
     expect(await listed(world, bus, notes)).toHaveLength(2);
     state.broken = () => false;
@@ -201,28 +272,42 @@ describe('redrive', () => {
 
   it('leaves a collapsed twin with the letter that stays', async () => {
     const { world, bus, seam } = await withLetters(3, new World({ capabilities: { reject: 'none' } }));
-    await world.raw().send(seam.sent.filter(({ id }) => id.endsWith('#d')), never);
+    await world.raw().send(
+      seam.sent.filter(({ id }) => id.endsWith('#d')),
+      never,
+    );
     expect(await redriven(world, bus, notes, { where: () => false })).toEqual({ redriven: 0, kept: 3 });
     expect(await listed(world, bus, notes)).toHaveLength(3);
   });
 
-  it.each([[{}], [{ browse: false }], [{ capabilities: { reject: 'none' } }]] as const)('walks past more than 1,000 letters that stay, with %o', async (options) => {
-    const { world, bus, repair, handled } = await withLetters(2_600, new World(options));
-    repair();
-    expect(await redriven(world, bus, notes, { where: (letter) => numberOf(letter) >= 2_500 })).toEqual({ redriven: 100, kept: 2_500 });
-    await world.time.advance(5_000);
-    expect(handled.map(({ n }) => n).toSorted((a, b) => a - b)).toEqual(range(100).map((n) => 2_500 + n));
-    const rest = await listed(world, bus, notes);
-    expect(rest.map(numberOf).toSorted((a, b) => a - b)).toEqual(range(2_500));
-    expect(rest.every(({ reason, redrives, attempts }) => reason === 'handler-failed' && redrives === 0 && attempts === 1)).toBe(true);
-    expect(world.queue(notes).dead).toBe(2_500);
-  });
+  it.each([[{}], [{ browse: false }], [{ capabilities: { reject: 'none' } }]] as const)(
+    'walks past more than 1,000 letters that stay, with %o',
+    async (options) => {
+      const { world, bus, repair, handled } = await withLetters(2_600, new World(options));
+      repair();
+      expect(await redriven(world, bus, notes, { where: (letter) => numberOf(letter) >= 2_500 })).toEqual({
+        redriven: 100,
+        kept: 2_500,
+      });
+      await world.time.advance(5_000);
+      expect(handled.map(({ n }) => n).toSorted((a, b) => a - b)).toEqual(range(100).map((n) => 2_500 + n));
+      const rest = await listed(world, bus, notes);
+      expect(rest.map(numberOf).toSorted((a, b) => a - b)).toEqual(range(2_500));
+      expect(
+        rest.every(({ reason, redrives, attempts }) => reason === 'handler-failed' && redrives === 0 && attempts === 1),
+      ).toBe(true);
+      expect(world.queue(notes).dead).toBe(2_500);
+    },
+  );
 
   it('walks past more than 1,000 letters also when that takes longer than their leases', async () => {
     const { world, bus, seam, repair, handled } = await withLetters(2_600, new World({ leaseMs: 4_000 }));
     repair();
     seam.beforeSend = () => new Promise((resolve) => world.time.after(1_000, resolve));
-    expect(await redriven(world, bus, notes, { where: (letter) => numberOf(letter) >= 2_500 })).toEqual({ redriven: 100, kept: 2_500 });
+    expect(await redriven(world, bus, notes, { where: (letter) => numberOf(letter) >= 2_500 })).toEqual({
+      redriven: 100,
+      kept: 2_500,
+    });
     await world.time.advance(5_000);
     expect(sorted(handled.map(({ n }) => n))).toEqual(range(100).map((n) => 2_500 + n));
     expect(sorted((await listed(world, bus, notes)).map(numberOf))).toEqual(range(2_500));
@@ -231,7 +316,10 @@ describe('redrive', () => {
 
   it('ends by itself although the clock of the process that fails is behind', async () => {
     const world = new World();
-    const behind = { now: () => world.time.now() - 90_000, after: (ms: number, run: () => void) => world.time.after(ms, run) };
+    const behind = {
+      now: () => world.time.now() - 90_000,
+      after: (ms: number, run: () => void) => world.time.after(ms, run),
+    };
     const { runs } = await withLetters(5, world, { clock: behind });
     const { bus } = world.process();
     expect(await redriven(world, bus, notes)).toMatchObject({ redriven: 5 });
@@ -263,7 +351,10 @@ describe('redrive', () => {
     const { bus } = world.process([notes], {});
     await bus.publish(Noted, { n: 1 }, { id: 'worn-out' });
     const raw = world.raw();
-    const subscription = await raw.subscribe({ name: 'notes', ordered: false, bindings: [] }, 'work', { maxInFlight: 10, onLost: () => undefined });
+    const subscription = await raw.subscribe({ name: 'notes', ordered: false, bindings: [] }, 'work', {
+      maxInFlight: 10,
+      onLost: () => undefined,
+    });
     for (let count = 0; count < 4; count += 1) {
       const deliveries = await subscription.receive(10, never);
       await subscription.settle(deliveries.map((delivery) => ({ delivery, action: 'release' })));
@@ -271,7 +362,10 @@ describe('redrive', () => {
     await subscription.close(0);
     await raw.send([foreign('notes', 'junk', { lane: 'dead' })], never);
     const before = await letters(bus, notes);
-    expect(before).toMatchObject([{ id: 'worn-out', reason: 'delivery_limit' }, { type: 'unknown', reason: 'unknown' }]);
+    expect(before).toMatchObject([
+      { id: 'worn-out', reason: 'delivery_limit' },
+      { type: 'unknown', reason: 'unknown' },
+    ]);
     expect(await redriven(world, bus, notes)).toEqual({ redriven: 2, kept: 0 });
     expect(world.queue(notes)).toMatchObject({ ready: 2, dead: 0 });
     const handled: string[] = [];
@@ -286,13 +380,17 @@ describe('redrive', () => {
     const { bus, seam } = world.process();
     let broken = true;
     const handled: string[] = [];
-    await bus.consume(ledger, {
-      'order.placed': ({ key, n }) => {
-        if (broken) throw new Error('no');
-        handled.push(`${key}${n}`);
+    await bus.consume(
+      ledger,
+      {
+        'order.placed': ({ key, n }) => {
+          if (broken) throw new Error('no');
+          handled.push(`${key}${n}`);
+        },
+        'order.paid': () => undefined,
       },
-      'order.paid': () => undefined,
-    }, DEAD);
+      DEAD,
+    );
     for (const n of range(3)) await bus.publish(Placed, { key: 'a', n });
     await world.time.advance(1_000);
     broken = false;
@@ -342,15 +440,18 @@ describe('redrive', () => {
 });
 
 describe('deadLetters', () => {
-  it.each([[{}], [{ browse: false }]] as const)('lists all, in order, as often as asked, from two processes, and takes none, with %o', async (options) => {
-    const { world, bus } = await withLetters(350, new World(options));
-    const other = world.process();
-    for (let round = 0; round < 5; round += 1) {
-      expect((await listed(world, bus, notes)).map(numberOf)).toEqual(range(350));
-      expect((await listed(world, other.bus, notes)).map(numberOf)).toEqual(range(350));
-    }
-    expect(await bus.depth(notes)).toMatchObject({ deadLettered: 350, ready: 0 });
-  });
+  it.each([[{}], [{ browse: false }]] as const)(
+    'lists all, in order, as often as asked, from two processes, and takes none, with %o',
+    async (options) => {
+      const { world, bus } = await withLetters(350, new World(options));
+      const other = world.process();
+      for (let round = 0; round < 5; round += 1) {
+        expect((await listed(world, bus, notes)).map(numberOf)).toEqual(range(350));
+        expect((await listed(world, other.bus, notes)).map(numberOf)).toEqual(range(350));
+      }
+      expect(await bus.depth(notes)).toMatchObject({ deadLettered: 350, ready: 0 });
+    },
+  );
 
   it.each([[{}], [{ browse: false }]] as const)('may be left early, with %o', async (options) => {
     const { world, bus } = await withLetters(350, new World(options));
@@ -367,7 +468,12 @@ describe('deadLetters', () => {
     const { bus } = world.process();
     await bus.provision();
     const raw = world.raw();
-    for (const page of range(11)) await raw.send(range(1_000).map((n) => foreign('notes', `${page}-${n}`, { lane: 'dead' })), never);
+    for (const page of range(11)) {
+      await raw.send(
+        range(1_000).map((n) => foreign('notes', `${page}-${n}`, { lane: 'dead' })),
+        never,
+      );
+    }
     expect(await listed(world, bus, notes)).toHaveLength(11_000);
   });
 });
@@ -390,8 +496,14 @@ describe('depth and purge', () => {
     const world = new World();
     await world.process().bus.provision();
     const { bus } = world.process([...EVERYTHING], { memory: { admin: false } });
-    await expect(bus.depth(notes)).rejects.toMatchObject({ code: 'UNSUPPORTED', message: expect.stringMatching(/depth.*memory/) as string });
-    await expect(bus.purge(notes, 'dead')).rejects.toMatchObject({ code: 'UNSUPPORTED', message: expect.stringMatching(/purge.*memory/) as string });
+    await expect(bus.depth(notes)).rejects.toMatchObject({
+      code: 'UNSUPPORTED',
+      message: expect.stringMatching(/depth.*memory/) as string,
+    });
+    await expect(bus.purge(notes, 'dead')).rejects.toMatchObject({
+      code: 'UNSUPPORTED',
+      message: expect.stringMatching(/purge.*memory/) as string,
+    });
   });
 
   it('are refused for a queue that the bus does not use', async () => {

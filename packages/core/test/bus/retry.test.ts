@@ -8,7 +8,11 @@ interface Run {
   readonly at: number;
 }
 
-async function failing(world: World, throws: (attempt: number) => unknown, options: Parameters<World['process']>[1] = {}) {
+async function failing(
+  world: World,
+  throws: (attempt: number) => unknown,
+  options: Parameters<World['process']>[1] = {},
+) {
   const process = world.process(undefined, options);
   const runs: Run[] = [];
   await process.bus.consume(notes, {
@@ -32,7 +36,10 @@ const STRICT: readonly (readonly [string, MemoryOptions])[] = [
   ['coarse delays', { capabilities: { delayErrorMs: 1_000 } }],
   ['leases without a clock', { leaseMs: Number.POSITIVE_INFINITY }],
   ['deduplication', { deduplicationMs: 600_000 }],
-  ['calls of one message', { limits: { send: { count: 1, concurrency: 1 }, receive: { count: 1 }, settle: { count: 1, concurrency: 1 } } }],
+  [
+    'calls of one message',
+    { limits: { send: { count: 1, concurrency: 1 }, receive: { count: 1 }, settle: { count: 1, concurrency: 1 } } },
+  ],
   ['calls no closer than 50 ms', { limits: { send: { everyMs: 50 }, settle: { everyMs: 50 } } }],
 ];
 
@@ -66,7 +73,10 @@ describe('the default schedule', () => {
     const start = world.time.now();
     await bus.publish(Noted, { n: 1 });
     await world.time.advance(1_000_000);
-    const waits = runs.map(({ at }) => at - start).map((at, index, all) => at - (all[index - 1] ?? 0)).slice(1);
+    const waits = runs
+      .map(({ at }) => at - start)
+      .map((at, index, all) => at - (all[index - 1] ?? 0))
+      .slice(1);
     expect(waits).toEqual([1_200, 6_000, 36_000, 360_000]);
   });
 
@@ -102,7 +112,11 @@ describe('a retry', () => {
     const { bus } = world.process();
     const at: number[] = [];
     const start = world.time.now();
-    await bus.consume(notes, { 'note.taken': () => (at.push(world.time.now() - start), Promise.reject(new Error('no'))) }, { retry: { delaysMs: [10, 20] } });
+    await bus.consume(
+      notes,
+      { 'note.taken': () => (at.push(world.time.now() - start), Promise.reject(new Error('no'))) },
+      { retry: { delaysMs: [10, 20] } },
+    );
     await bus.publish(Noted, { n: 1 });
     await world.time.advance(1_000);
     expect(at).toEqual([0, 10, 30]);
@@ -112,7 +126,11 @@ describe('a retry', () => {
     const world = new World();
     const { bus } = world.process();
     const runs: number[] = [];
-    await bus.consume(notes, { 'note.taken': (_, { attempt }) => (runs.push(attempt), Promise.reject(new Error('no'))) }, { retry: { delaysMs: [] } });
+    await bus.consume(
+      notes,
+      { 'note.taken': (_, { attempt }) => (runs.push(attempt), Promise.reject(new Error('no'))) },
+      { retry: { delaysMs: [] } },
+    );
     await bus.publish(Noted, { n: 1 });
     await world.time.advance(10_000);
     expect(runs).toEqual([1]);
@@ -215,7 +233,13 @@ describe('a retry', () => {
     const copies = seam.sent.slice(1).map(bookkeepingOf);
     expect(copies).toHaveLength(4);
     for (const [index, copy] of copies.entries()) {
-      expect(copy).toMatchObject({ attempt: index + 2, queue: 'notes', topic: 'notes', firstFailedAt: start, error: { name: 'TypeError' } });
+      expect(copy).toMatchObject({
+        attempt: index + 2,
+        queue: 'notes',
+        topic: 'notes',
+        firstFailedAt: start,
+        error: { name: 'TypeError' },
+      });
       expect((copy['error'] as { message: string }).message).toMatch(new RegExp(`^no ${index + 1} `));
       expect(copy['error']).not.toHaveProperty('stack');
     }
@@ -253,7 +277,10 @@ describe('a retry', () => {
     const world = new World({ deduplicationMs: 3_600_000 });
     const { bus, runs } = await failing(world, (attempt) => (attempt === 1 ? new Error('no') : undefined));
     await bus.provision();
-    await world.raw().send(['/a', '/b'].map((source) => cloudEvent('notes', { id: '1', source, data: { n: 1 } }, { id: source })), never);
+    await world.raw().send(
+      ['/a', '/b'].map((source) => cloudEvent('notes', { id: '1', source, data: { n: 1 } }, { id: source })),
+      never,
+    );
     await world.time.advance(10_000);
     expect(runs.map(({ attempt }) => attempt).toSorted()).toEqual([1, 1, 2, 2]);
   });
@@ -276,7 +303,14 @@ describe('a retry', () => {
     ['text', 'just text'],
     ['nothing', undefined],
     ['null', null],
-    ['a circle', (() => { const circle: Record<string, unknown> = {}; circle['self'] = circle; return circle; })()],
+    [
+      'a circle',
+      (() => {
+        const circle: Record<string, unknown> = {};
+        circle['self'] = circle;
+        return circle;
+      })(),
+    ],
     ['a big integer', 10n],
   ])('is made of %s, thrown at once or later', async (_, thrown) => {
     const world = new World();
@@ -288,7 +322,9 @@ describe('a retry', () => {
         runs.push(n * 10 + attempt);
         if (attempt > 1) return;
         if (n === 1) throw thrown;
-        return Promise.reject(thrown as Error);
+        return Promise.resolve().then(() => {
+          throw thrown;
+        });
       },
     });
     for (const n of [1, 2, 3]) await bus.publish(Noted, { n });
@@ -305,7 +341,11 @@ describe('RetryLater', () => {
     const start = world.time.now();
     await bus.publish(Noted, { n: 1 });
     await world.time.advance(200_000);
-    expect(runs.map(({ attempt, at }) => [attempt, at - start])).toEqual([[1, 0], [2, 70_000], [3, 140_000]]);
+    expect(runs.map(({ attempt, at }) => [attempt, at - start])).toEqual([
+      [1, 0],
+      [2, 70_000],
+      [3, 140_000],
+    ]);
   });
 
   it('ends with the schedule', async () => {
@@ -314,7 +354,9 @@ describe('RetryLater', () => {
     await bus.publish(Noted, { n: 1 });
     await world.time.advance(1_000);
     expect(runs.map(({ attempt }) => attempt)).toEqual([1, 2, 3, 4, 5]);
-    expect(await letters(bus, notes)).toMatchObject([{ reason: 'handler-failed', attempts: 5, error: { name: 'RetryLater' } }]);
+    expect(await letters(bus, notes)).toMatchObject([
+      { reason: 'handler-failed', attempts: 5, error: { name: 'RetryLater' } },
+    ]);
   });
 });
 
@@ -325,6 +367,8 @@ describe('Reject', () => {
     await bus.publish(Noted, { n: 1 });
     await world.time.advance(10_000);
     expect(runs).toHaveLength(1);
-    expect(await letters(bus, notes)).toMatchObject([{ reason: 'rejected', attempts: 1, error: { name: 'Reject', message: 'not ours' } }]);
+    expect(await letters(bus, notes)).toMatchObject([
+      { reason: 'rejected', attempts: 1, error: { name: 'Reject', message: 'not ours' } },
+    ]);
   });
 });

@@ -15,7 +15,9 @@ const newQueue = defineQueue('desk', { handles: [KnownV2, Newer] });
 const otherQueue = defineQueue('other', { handles: [Elsewhere] });
 
 const KeyedV1 = defineEvent('keyed', first, { topic: 'lines' }).keyedBy(({ n }) => `k${n}`);
-const KeyedV2 = defineEvent('keyed', first, { topic: 'lines' }).evolve(second, ({ n }) => ({ n, currency: 'EUR' })).keyedBy(({ n }) => `k${n}`);
+const KeyedV2 = defineEvent('keyed', first, { topic: 'lines' })
+  .evolve(second, ({ n }) => ({ n, currency: 'EUR' }))
+  .keyedBy(({ n }) => `k${n}`);
 const oldLine = defineQueue('line', { handles: [KeyedV1], ordered: true });
 const newLine = defineQueue('line', { handles: [KeyedV2], ordered: true });
 
@@ -30,10 +32,14 @@ async function newWorker(world: World, options: ConsumeOptions = {}) {
   const process = world.process([newQueue, otherQueue]);
   const handled: string[] = [];
   const attempts = new Set<number>();
-  const consumer = await process.bus.consume(newQueue, {
-    known: ({ n, currency }, { attempt }) => void (handled.push(`known ${n} ${currency}`), attempts.add(attempt)),
-    newer: ({ n }, { attempt }) => void (handled.push(`newer ${n}`), attempts.add(attempt)),
-  }, options);
+  const consumer = await process.bus.consume(
+    newQueue,
+    {
+      known: ({ n, currency }, { attempt }) => void (handled.push(`known ${n} ${currency}`), attempts.add(attempt)),
+      newer: ({ n }, { attempt }) => void (handled.push(`newer ${n}`), attempts.add(attempt)),
+    },
+    options,
+  );
   return { ...process, consumer, handled, attempts };
 }
 
@@ -49,7 +55,9 @@ describe('a type or version that this process does not know', () => {
     expect(old.seen('retry-scheduled')).toEqual([]);
     const waits = old.seen('waits').filter(({ type }) => type === 'newer');
     expect(waits).toHaveLength(13);
-    for (const [index, { until }] of waits.entries()) if (index > 0) expect(until - (waits[index - 1]?.until ?? 0)).toBe(5_000);
+    for (const [index, { until }] of waits.entries()) {
+      if (index > 0) expect(until - (waits[index - 1]?.until ?? 0)).toBe(5_000);
+    }
     expect(old.seam.sent.map(bookkeepingOf).every(({ attempt }) => attempt === 1)).toBe(true);
     expect(new Set(old.seam.sent.map(({ id }) => id)).size).toBe(old.seam.sent.length);
     await old.consumer.close();
@@ -68,11 +76,22 @@ describe('a type or version that this process does not know', () => {
     for (const n of range(20)) {
       await publisher.bus.publish(KnownV2, { n, currency: 'USD' });
       await publisher.bus.publish(Newer, { n });
-      for (const good of range(5)) await world.raw().send([cloudEvent('desk', { id: `good-${n}-${good}`, type: 'known', dataversion: 1, data: { n: 1_000 + n } })], never);
+      for (const good of range(5)) {
+        await world
+          .raw()
+          .send(
+            [cloudEvent('desk', { id: `good-${n}-${good}`, type: 'known', dataversion: 1, data: { n: 1_000 + n } })],
+            never,
+          );
+      }
     }
     await world.time.advance(100_000);
     const handled = fresh.handled.filter((text) => !text.endsWith('EUR'));
-    expect(handled.toSorted()).toEqual(range(20).flatMap((n) => [`known ${n} USD`, `newer ${n}`]).toSorted());
+    expect(handled.toSorted()).toEqual(
+      range(20)
+        .flatMap((n) => [`known ${n} USD`, `newer ${n}`])
+        .toSorted(),
+    );
     expect(old.handled.length + fresh.handled.filter((text) => text.endsWith('EUR')).length).toBe(100);
     expect(world.broker.queues.get('desk')?.depth()).toEqual({ ready: 0, inFlight: 0, delayed: 0, deadLettered: 0 });
   });
@@ -87,7 +106,10 @@ describe('a type or version that this process does not know', () => {
     expect(await letters(old.bus, oldQueue)).toEqual([]);
     await world.time.advance(6_000);
     const found = (await letters(old.bus, oldQueue)).map(({ id, reason, attempts }) => ({ id, reason, attempts }));
-    expect(found.toSorted((a, b) => a.id.localeCompare(b.id))).toEqual([{ id: 'type', reason: 'unknown-type', attempts: 1 }, { id: 'version', reason: 'unknown-version', attempts: 1 }]);
+    expect(found.toSorted((a, b) => a.id.localeCompare(b.id))).toEqual([
+      { id: 'type', reason: 'unknown-type', attempts: 1 },
+      { id: 'version', reason: 'unknown-version', attempts: 1 },
+    ]);
     await old.consumer.close();
     const fresh = await newWorker(world);
     const redriving = fresh.bus.redrive(newQueue);
@@ -125,7 +147,10 @@ describe('a type or version that this process does not know', () => {
     const publisher = world.process([newQueue]);
     const attempts: number[] = [];
     const failing = world.process([newQueue]);
-    const consumer = await failing.bus.consume(newQueue, { known: () => undefined, newer: (_data, { attempt }) => (attempts.push(attempt), Promise.reject(new Error('no'))) });
+    const consumer = await failing.bus.consume(newQueue, {
+      known: () => undefined,
+      newer: (_data, { attempt }) => (attempts.push(attempt), Promise.reject(new Error('no'))),
+    });
     await publisher.bus.publish(Newer, { n: 1 });
     await world.time.advance(500);
     await consumer.close();
@@ -141,7 +166,12 @@ describe('a type or version that this process does not know', () => {
   it('that is no newer version is undecodable at once', async () => {
     const world = new World();
     const old = await oldWorker(world);
-    await world.raw().send(['abc', 0, -1, 1.5, ''].map((dataversion) => cloudEvent('desk', { id: `v${dataversion}`, type: 'known', dataversion, data: { n: 1 } })), never);
+    await world.raw().send(
+      ['abc', 0, -1, 1.5, ''].map((dataversion) =>
+        cloudEvent('desk', { id: `v${dataversion}`, type: 'known', dataversion, data: { n: 1 } }),
+      ),
+      never,
+    );
     await world.time.advance(1_000);
     const reasons = (await letters(old.bus, oldQueue)).map(({ reason }) => reason);
     expect(reasons).toHaveLength(5);
@@ -150,17 +180,30 @@ describe('a type or version that this process does not know', () => {
 });
 
 describe('on an ordered queue', () => {
-  it('it is held for the retry schedule with its key, then dead, and its successors run', async () => {
+  it('is held for the retry schedule with its key, then dead, and its successors run', async () => {
     const world = new World();
     const old = world.process([oldLine]);
     const handled: string[] = [];
-    await old.bus.consume(oldLine, { keyed: ({ n }, { metadata }) => void handled.push(`${n} ${metadata.id}`) }, { retry: { delaysMs: [1_000, 5_000] } });
+    await old.bus.consume(
+      oldLine,
+      { keyed: ({ n }, { metadata }) => void handled.push(`${n} ${metadata.id}`) },
+      { retry: { delaysMs: [1_000, 5_000] } },
+    );
     const publisher = world.process([newLine]);
     await publisher.bus.publish(KeyedV2, { n: 1, currency: 'USD' }, { id: 'newer' });
-    await world.raw().send([
-      foreign('line', 'x', { ...cloudEvent('line', { id: 'behind', type: 'keyed', dataversion: 1, partitionkey: 'k1', data: { n: 1 } }), key: 'k1' }),
-      foreign('line', 'y', { ...cloudEvent('line', { id: 'beside', type: 'keyed', dataversion: 1, partitionkey: 'k2', data: { n: 2 } }), key: 'k2' }),
-    ], never);
+    await world.raw().send(
+      [
+        foreign('line', 'x', {
+          ...cloudEvent('line', { id: 'behind', type: 'keyed', dataversion: 1, partitionkey: 'k1', data: { n: 1 } }),
+          key: 'k1',
+        }),
+        foreign('line', 'y', {
+          ...cloudEvent('line', { id: 'beside', type: 'keyed', dataversion: 1, partitionkey: 'k2', data: { n: 2 } }),
+          key: 'k2',
+        }),
+      ],
+      never,
+    );
     await world.time.advance(5_000);
     expect(handled).toEqual(['2 beside']);
     await world.time.advance(2_000);
@@ -187,7 +230,11 @@ describe('a broker without filters', () => {
   it('keeps a redriven letter of a type that this process does not know', async () => {
     const world = new World(unfiltered);
     const failing = world.process([newQueue]);
-    const failed = await failing.bus.consume(newQueue, { known: () => undefined, newer: () => Promise.reject(new Error('no')) }, { retry: { delaysMs: [] } });
+    const failed = await failing.bus.consume(
+      newQueue,
+      { known: () => undefined, newer: () => Promise.reject(new Error('no')) },
+      { retry: { delaysMs: [] } },
+    );
     await failing.bus.publish(Newer, { n: 1 });
     await world.time.advance(100);
     await failed.close();

@@ -213,7 +213,6 @@ describe('validate', () => {
   });
 
   it('waits for a result that is a promise of another library', async () => {
-    // oxlint-disable-next-line unicorn/no-thenable -- such a one is what this is about
     const thenable = { then: (done: (result: unknown) => void) => done({ issues: [{ message: 'is wrong' }] }) };
     const schema = { '~standard': { version: 1, vendor: 'by-hand', validate: () => thenable } };
     const Thenable = defineCommand('a', schema as never);

@@ -64,7 +64,7 @@ describe('checkName', () => {
   });
 
   it('takes only what stays different where a broker writes "." as "_"', () => {
-    const name = fc.string({ unit: fc.constantFrom('a', 'b', '.', '-', '_', 'A', '0'), minLength: 1, maxLength: 8 });
+    const name = fc.string({ unit: fc.constantFrom('a', 'b', '.', '-', '_'), minLength: 1, maxLength: 8 });
     const taken = (text: string): boolean => {
       try {
         return checkName('queue', text) === text;

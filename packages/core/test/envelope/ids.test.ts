@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it, vi } from 'vitest';
 import { uuidv5, uuidv7 } from '../../src/envelope/ids.ts';
+import { anyText } from './kit.ts';
 
 const V7 = /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;
 const V5 = /^[0-9a-f]{8}-[0-9a-f]{4}-5[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;
@@ -97,7 +98,7 @@ describe('uuidv7', () => {
 
 describe('uuidv5', () => {
   it('is a UUIDv5', () => {
-    fc.assert(fc.property(fc.array(fc.string({ unit: 'binary' })), (parts) => V5.test(uuidv5(...parts))));
+    fc.assert(fc.property(fc.array(anyText), (parts) => V5.test(uuidv5(...parts))));
   });
 
   it('is the same on every machine and in every release', () => {

@@ -1,7 +1,7 @@
 // Unit tests of the batcher: `send` is a function scripted by the test. It stands for no broker; those are tested for real.
 import { describe, expect, it } from 'vitest';
 import { sizeOf } from '../../src/runtime/entry.ts';
-import { Bench, failure, message, turn } from './kit.ts';
+import { Bench, failure, message, TIMEOUT, turn } from './kit.ts';
 
 describe('a batch', () => {
   it('has everything that one turn publishes, in its order', async () => {
@@ -195,6 +195,31 @@ describe('health', () => {
     await bench.advance(100);
     await bench.last.store();
     expect(bench.publisher.failing).toBeUndefined();
+  });
+
+  it('has no error while nothing is pending, whatever failed before', async () => {
+    const bench = new Bench();
+    bench.publish('a');
+    await turn();
+    await bench.last.fail(failure('UNAVAILABLE'));
+    expect(bench.publisher.failing).toMatchObject({ code: 'UNAVAILABLE' });
+    for (let passed = 0; passed < TIMEOUT; passed += 1_000) {
+      if (bench.last.open) await bench.last.fail(failure('UNAVAILABLE'));
+      await bench.advance(1_000);
+    }
+    expect([bench.publisher.pending, bench.publisher.failing]).toEqual([0, undefined]);
+  });
+
+  it('is waiting while a call is open for longer than 3 s', async () => {
+    const bench = new Bench();
+    bench.publish('a');
+    await turn();
+    await bench.advance(2_999);
+    expect(bench.publisher.waiting).toBe(false);
+    await bench.advance(1);
+    expect(bench.publisher.waiting).toBe(true);
+    await bench.last.store();
+    expect(bench.publisher.waiting).toBe(false);
   });
 
   it('counts what is accepted and not yet stored or failed', async () => {

@@ -1,8 +1,9 @@
 // Unit tests of the batcher: `send` is a function scripted by the test. It stands for no broker; those are tested for real.
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { Middleware } from '../../src/index.ts';
-import { withDispatch } from '../../src/runtime/middleware.ts';
-import { Bench, turn } from './kit.ts';
+import { BatchError, type OutgoingMessage } from '../../src/driver/index.ts';
+import type { HandleScope, Middleware } from '../../src/index.ts';
+import { composeHandle, withDispatch } from '../../src/runtime/middleware.ts';
+import { Bench, failure, turn } from './kit.ts';
 
 type Listener = (...parameters: unknown[]) => void;
 
@@ -97,6 +98,32 @@ describe('a middleware', () => {
     bench.publish('a');
     await turn();
     expect(sends).toBe(1);
+  });
+
+  it.fails('that splits a batch changes nothing of which message failed', async () => {
+    const halves: Middleware = {
+      name: 'halves',
+      dispatch: async (batch, next) => {
+        await next(batch.slice(0, 2));
+        await next(batch.slice(2));
+      },
+    };
+    let calls = 0;
+    const send = async (batch: readonly OutgoingMessage[]): Promise<void> => {
+      calls += 1;
+      if (calls === 2) throw new BatchError([{ index: 0, error: failure('TOO_LARGE') }], batch.length);
+    };
+    const bench = new Bench({}, { send: withDispatch([halves], send) });
+    const sent = ['a', 'b', 'c', 'd'].map((id) => bench.publish(id));
+    await turn();
+    expect(sent.map(({ outcome }) => outcome)).toEqual(['stored', 'stored', 'TOO_LARGE', 'stored']);
+  });
+
+  it.fails('around an attempt that returns nothing runs no handler that it did not ask for', async () => {
+    let runs = 0;
+    const skips = { name: 'skips', handle: () => undefined } as unknown as Middleware;
+    await composeHandle([skips])?.({} as HandleScope, async () => void (runs += 1));
+    expect(runs).toBe(0);
   });
 
   it('is around every hand-over, the first outermost', async () => {
