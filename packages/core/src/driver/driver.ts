@@ -159,7 +159,7 @@ export interface Driver {
   readonly limits: { readonly send: Limit; readonly receive: Limit; readonly settle: Limit };
   /**
    * Resolves once all are stored, one key's in batch order. Rejects with BatchError: exactly those not stored, or of
-   * unknown outcome where the failure's code is TIMEOUT. Any other error: each may be stored.
+   * unknown outcome where the failure's code is TIMEOUT. Any other error but UNAVAILABLE: each may be stored.
    */
   send(batch: readonly OutgoingMessage[], signal: AbortSignal): Promise<void>;
   /** Resolves once messages sent from now on would arrive; rejects with NOT_FOUND naming what is missing. */

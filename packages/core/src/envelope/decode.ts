@@ -50,7 +50,7 @@ function decodeStructured(body: Uint8Array): Message {
   if (typeof event !== 'object' || event === null || Array.isArray(event)) throw invalid('its JSON is not an object');
   const attributes = event as Attributes;
   const metadata = metadataOf(attributes);
-  return { type: attributes['type'] as string, data: structuredData(attributes), metadata };
+  return messageOf(attributes, structuredData(attributes), metadata);
 }
 
 function structuredData(event: Attributes): unknown {
@@ -68,7 +68,12 @@ function decodeBinary({ contentType, body, headers }: Encoded): Message {
     if (attribute !== undefined) attributes[attribute] = headers[name];
   }
   const metadata = metadataOf(attributes);
-  return { type: attributes['type'] as string, data: binaryData(contentType, body), metadata };
+  return messageOf(attributes, binaryData(contentType, body), metadata);
+}
+
+function messageOf(event: Attributes, data: unknown, metadata: Metadata): Message {
+  const type = event['type'] as string;
+  return event['dataversion'] === undefined ? { type, data, metadata, foreign: true } : { type, data, metadata };
 }
 
 function binaryData(contentType: string, body: Uint8Array): unknown {

@@ -25,4 +25,6 @@ export interface Message {
   readonly type: string;
   readonly data: unknown;
   readonly metadata: Metadata;
+  /** Not written by Waybill: its id is unique for its source only. */
+  readonly foreign?: true;
 }

@@ -4,7 +4,7 @@ import { BOOKKEEPING_HEADER, type Bookkeeping, writeBookkeeping } from './bookke
 
 /** Copies move the raw bytes: nothing is encoded again, and the envelope's id never changes. */
 export interface CopySource {
-  readonly id: string;
+  readonly copyBase: string;
   readonly type: string;
   readonly delivery: Delivery;
 }
@@ -40,7 +40,7 @@ export function copyOf(
   const { delivery } = source;
   return {
     target,
-    id: copyId(source.id, bookkeeping, target.lane),
+    id: copyId(source.copyBase, bookkeeping, target.lane),
     type: source.type,
     contentType: delivery.contentType,
     body: delivery.body,

@@ -1,3 +1,6 @@
+const REJECT: symbol = Symbol.for('waybill.reject');
+const RETRY_LATER: symbol = Symbol.for('waybill.retry-later');
+
 /** Thrown in a handler: this message is a dead letter now, without further attempts. */
 export class Reject extends Error {
   /** `reason` becomes the error text of the dead letter, whose reason is `rejected`. */
@@ -17,4 +20,16 @@ export class RetryLater extends Error {
     this.name = 'RetryLater';
     this.delayMs = delayMs;
   }
+}
+
+// Told by a mark: a handler may throw those of another installed copy of this package.
+Object.defineProperty(Reject.prototype, REJECT, { value: true });
+Object.defineProperty(RetryLater.prototype, RETRY_LATER, { value: true });
+
+export function isReject(thrown: unknown): thrown is Reject {
+  return typeof thrown === 'object' && thrown !== null && REJECT in thrown;
+}
+
+export function isRetryLater(thrown: unknown): thrown is RetryLater {
+  return typeof thrown === 'object' && thrown !== null && RETRY_LATER in thrown;
 }

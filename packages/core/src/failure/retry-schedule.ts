@@ -1,6 +1,6 @@
 import { WaybillError } from '../driver/errors.ts';
 import type { DeadReason } from './bookkeeping.ts';
-import { Reject, RetryLater } from './intent.ts';
+import { isReject, isRetryLater } from './intent.ts';
 
 /** One delay a retry: the number of attempts is one more than the number of delays. */
 export interface RetrySchedule {
@@ -26,12 +26,12 @@ export class HandlerTimeout extends Error {
 
 /** What becomes of a message whose attempt failed with `thrown`. */
 export function judge(thrown: unknown, attempt: number, schedule: RetrySchedule, random: () => number): Verdict {
-  if (thrown instanceof Reject) return { kind: 'dead', reason: 'rejected' };
+  if (isReject(thrown)) return { kind: 'dead', reason: 'rejected' };
   const delay = schedule.delaysMs[attempt - 1];
   if (delay === undefined) {
     return { kind: 'dead', reason: thrown instanceof HandlerTimeout ? 'timed-out' : 'handler-failed' };
   }
-  if (thrown instanceof RetryLater) return { kind: 'retry', delayMs: thrown.delayMs };
+  if (isRetryLater(thrown)) return { kind: 'retry', delayMs: thrown.delayMs };
   return { kind: 'retry', delayMs: Math.ceil(delay * (1 + schedule.jitter * random())) };
 }
 

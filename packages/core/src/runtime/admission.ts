@@ -30,12 +30,19 @@ export interface AdmissionOptions {
 /** A copy that the broker does not take for this long no longer keeps the only place of an isolation. */
 const STALLED_MS = 1_000;
 
+/** A message that was given back and did not come again by then is somebody else's. */
+const REMEMBERED_MS = 60_000;
+/** So long without a suspect, nothing kills processes: slow handlers would otherwise run one by one for ever. */
+const CLEARED_AFTER_MS = 30_000;
+
 /** How many deliveries may be held, and which of them may run: the window, and isolation when something kills processes. */
 export class Admission {
   readonly #options: AdmissionOptions;
   readonly #isolation: CrashIsolation;
   #suspects: readonly Task[] = [];
   #isolating = false;
+  /** When the last suspect was met, or the consumer was made. */
+  #suspectAt: number;
   #stalledSince: number | undefined;
   /** Given back to open the window, with what the broker does not know of it. */
   #remembered: { readonly id: string; readonly bookkeeping: Bookkeeping; readonly dueAt: number } | undefined;
@@ -43,6 +50,7 @@ export class Admission {
   constructor(options: AdmissionOptions) {
     this.#options = options;
     this.#isolation = new CrashIsolation(options.maxDeliveries);
+    this.#suspectAt = options.clock.now();
   }
 
   /** Deliveries that the broker may hand out at most. */
@@ -65,12 +73,15 @@ export class Admission {
     const { clock, outcomes, scheduler } = this.#options;
     const stuck = outcomes.pending > 0 && scheduler.running === 0;
     this.#stalledSince = stuck ? (this.#stalledSince ?? clock.now()) : undefined;
-    return this.#stalled;
+    const quiet = this.#isolation.isolated && !this.#isolating && this.#suspectAt + CLEARED_AFTER_MS <= clock.now();
+    if (quiet) this.#isolation.clear();
+    return this.#stalled || quiet;
   }
 
   /** Runs what arrived and is held, or does with it what must be done instead. */
   take(task: Task): void {
     const suspicion = this.#isolation.judge(task.delivery.deliveries, this.#options.holding.size - 1);
+    if (!this.#isolation.isHarmless(task.delivery.deliveries)) this.#suspectAt = this.#options.clock.now();
     if (suspicion === 'isolate') this.#suspect(task);
     else if (suspicion === 'crash-loop') this.#crashLoop(task);
     else this.#admit(task);
@@ -144,6 +155,8 @@ export class Admission {
     const remembered = this.#remembered;
     if (remembered?.id !== task.id) return this.#options.scheduler.add(task);
     this.#remembered = undefined;
+    const late = remembered.dueAt + REMEMBERED_MS < this.#options.clock.now();
+    if (late || task.bookkeeping.attempt > 1) return this.#options.scheduler.add(task);
     task.bookkeeping = remembered.bookkeeping;
     this.#options.scheduler.add(task, remembered.dueAt);
   }

@@ -70,6 +70,12 @@ export function consumeSettings(
 ): ConsumeSettings {
   const { signal: _, ...settings } = parseOptions(`consume("${queue.name}")`, schema, options);
   const { retry, timeoutMs } = settings;
+  if (!queue.ordered && capabilities.maxDelayMs <= 0 && retry.delaysMs.length > 0) {
+    throw new WaybillError(
+      'UNSUPPORTED',
+      `This broker cannot delay, so "${queue.name}" cannot retry: give \`retry: { delaysMs: [] }\`.`,
+    );
+  }
   // An ordered queue holds a message through all its attempts, an unordered one through one.
   const attempts = queue.ordered ? retry.delaysMs.length + 1 : 1;
   const waits = queue.ordered ? retry.delaysMs.reduce((sum, delay) => sum + delay * (1 + retry.jitter), 0) : 0;

@@ -61,6 +61,7 @@ export class Attempt implements HandlerContext, HandleScope {
   /** From 1. A task that is held for its next attempt counts on; this one does not change. */
   readonly attempt: number;
   #outgoing: CollectedSends | undefined;
+  #ended = false;
   #slots: Map<unknown, unknown> | undefined;
 
   constructor(task: Task, message: Message, { queue, collect, checkSend }: AttemptOptions) {
@@ -95,6 +96,7 @@ export class Attempt implements HandlerContext, HandleScope {
   // Handlers take these out of their context, so they carry it with them.
   get publish(): HandlerContext['publish'] {
     return (event, data, options) => {
+      this.#checkRunning();
       this.#checkSend(event, undefined);
       this.#collected().add({ contract: event, data, options });
     };
@@ -102,6 +104,7 @@ export class Attempt implements HandlerContext, HandleScope {
 
   get send(): HandlerContext['send'] {
     return (queue, command, data, options) => {
+      this.#checkRunning();
       this.#checkSend(command, queue);
       this.#collected().add({ contract: command, queue: queue.name, data, options });
     };
@@ -114,6 +117,16 @@ export class Attempt implements HandlerContext, HandleScope {
   set<T>(slot: Slot<T>, value: T): void {
     this.#slots ??= new Map();
     this.#slots.set(slot, value);
+  }
+
+  /** Its handler returned: what is sent from now on would be lost. */
+  end(): void {
+    this.#ended = true;
+  }
+
+  #checkRunning(): void {
+    if (!this.#ended) return;
+    throw new WaybillError('CLOSED', 'The handler has ended: await what sends before it returns.');
   }
 
   /** What was collected; undefined when nothing was. */

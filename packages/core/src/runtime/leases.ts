@@ -1,10 +1,13 @@
 import type { Clock } from '../driver/clock.ts';
 import type { Subscription } from '../driver/driver.ts';
 import { WaybillError } from '../driver/errors.ts';
+import { settledBy } from '../failure/close.ts';
 import type { Task } from './task.ts';
 
 /** A lease that ran out and was not renewed for this long is lost, whatever the broker would say. */
 const GIVE_UP_MS = 3_000;
+/** A broker that has not answered by then is asked again. */
+const ANSWER_WITHIN_MS = 10_000;
 
 export interface LeasesOptions {
   readonly clock: Clock;
@@ -78,7 +81,9 @@ export class Leases {
     for (let start = 0; start < tasks.length; start += this.#options.batch) {
       const part = tasks.slice(start, start + this.#options.batch);
       try {
-        this.#answered(part, await subscription.extend(part.map((task) => task.delivery)));
+        const asked = subscription.extend(part.map((task) => task.delivery));
+        if (!(await settledBy(this.#options.clock, now + ANSWER_WITHIN_MS, asked))) return false;
+        this.#answered(part, await asked);
       } catch {
         // Not answered: what is doubted stays so, and the next tick asks again until the leases have run out.
         return false;

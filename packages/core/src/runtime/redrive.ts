@@ -1,5 +1,6 @@
 import type { Delivery, OutgoingMessage, Queue, Settlement, Subscription } from '../driver/driver.ts';
 import { BatchError, type WaybillError } from '../driver/errors.ts';
+import { uuidv5 } from '../envelope/ids.ts';
 import { BOOKKEEPING_HEADER, type Bookkeeping, writeBookkeeping } from '../failure/bookkeeping.ts';
 import { copyId } from '../failure/copies.ts';
 import {
@@ -135,12 +136,12 @@ function backToWork({ queue, name }: RedriveEnvironment, { letter, bookkeeping }
     ...(topic === undefined ? {} : { topic }),
     ...(letter.message === undefined ? { id: letter.id } : {}),
   };
-  return copyTo({ queue, lane: 'work' }, letter, copyId(letter.id, next, 'work'), next);
+  return copyTo({ queue, lane: 'work' }, letter, copyId(copyBaseOf(letter), next, 'work'), next);
 }
 
 function appendedAnew({ queue }: RedriveEnvironment, { letter, bookkeeping }: Letter): OutgoingMessage {
   const hops = (bookkeeping.hops ?? 0) + 1;
-  const id = `${copyId(letter.id, bookkeeping, 'dead')}h${hops}`;
+  const id = `${copyId(copyBaseOf(letter), bookkeeping, 'dead')}h${hops}`;
   return copyTo({ queue, lane: 'dead' }, letter, id, { ...bookkeeping, hops });
 }
 
@@ -161,6 +162,10 @@ function copyTo(
     headers: { ...delivery.headers, [BOOKKEEPING_HEADER]: writeBookkeeping(bookkeeping) },
     ...(key === undefined ? {} : { key }),
   };
+}
+
+function copyBaseOf({ id, message }: DeadLetter): string {
+  return message?.foreign === true ? uuidv5(message.metadata.source, id) : id;
 }
 
 /** A letter whose copy is stored and that comes again is a duplicate, not a loss. */

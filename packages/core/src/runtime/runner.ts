@@ -138,6 +138,7 @@ export class Runner {
   #succeeded(run: Run): void {
     const { attempt, task } = run;
     const { outgoing } = attempt;
+    attempt.end();
     if (outgoing === undefined || run.overran) return this.#end(task, () => this.#accepted(run, []), run);
     outgoing.take().then(
       (messages) => this.#end(task, () => this.#accepted(run, messages), run),
@@ -172,6 +173,7 @@ export class Runner {
   #end(task: Task, decide: () => void, run?: Run): void {
     if (run?.overran !== true) task.running = false;
     if (run !== undefined) this.#watch.finish(run);
+    run?.attempt.end();
     if (task.lost) {
       if (run !== undefined) this.#report(run, 'dropped', undefined);
     } else if (run?.overran !== true) {

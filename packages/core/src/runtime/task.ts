@@ -51,6 +51,11 @@ export class Task implements CopySource {
     return this.message?.metadata.id ?? this.bookkeeping.id ?? uuidv5(this.bookkeeping.queue, this.delivery.position);
   }
 
+  /** What the ids of copies begin with. */
+  get copyBase(): string {
+    return this.message?.foreign === true ? uuidv5(this.message.metadata.source, this.id) : this.id;
+  }
+
   get type(): string {
     return this.message?.type ?? 'unknown';
   }

@@ -209,6 +209,7 @@ describe('handlers', () => {
         cloudEvent('prices', {
           id: 'two',
           type: 'priced',
+          dataversion: undefined,
           dataschema: 'urn:x:2',
           data: { cents: 8, currency: 'USD' },
         }),

@@ -160,6 +160,7 @@ describe('what the reference writes', () => {
         key: 'k',
         extensions: { tenant: 'acme', count: 3 },
       },
+      foreign: true,
     });
   });
 

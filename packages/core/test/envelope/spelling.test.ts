@@ -132,6 +132,7 @@ describe('what an event leaves out', () => {
       type: 't',
       data: undefined,
       metadata: { id: 'a', source: '/s', time: '', version: 1, correlationId: 'a' },
+      foreign: true,
     });
   });
 
@@ -148,6 +149,7 @@ describe('what an event leaves out', () => {
       type: 't',
       data: null,
       metadata: { id: 'a', source: '/s', time: '', version: 1, correlationId: 'a' },
+      foreign: true,
     });
   });
 

@@ -1,8 +1,10 @@
 // Unit tests of the batcher: `send` is a function scripted by the test. It stands for no broker; those are tested for real.
 import fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { BatchError, type OutgoingMessage, type WaybillError } from '../../src/driver/index.ts';
 import { Bench, failure, type Sent, TIMEOUT, turn } from './kit.ts';
+
+const original = Array.prototype.slice;
 
 describe('a message that failed', () => {
   it('is tried again, after a wait that doubles', async () => {
@@ -190,6 +192,25 @@ describe('a message that failed', () => {
     await bench.advance(100);
     while (bench.open.length > 0) await bench.last.store();
     expect(sent.every(({ outcome }) => outcome === 'stored')).toBe(true);
+  });
+});
+
+describe('many messages that failed', () => {
+  it.fails('go back in front of those that wait all at once: their cost does not grow with the queue', async () => {
+    const bench = new Bench({ count: 200 });
+    for (let index = 0; index < 5_000; index += 1) bench.publish(`${index}`);
+    await turn();
+    await bench.last.fail(failure('UNAVAILABLE'));
+    // The next call keeps the lane busy until the failed ones come back.
+    let copied = 0;
+    const slice = vi.spyOn(Array.prototype, 'slice').mockImplementation(function (this: unknown[], ...range) {
+      const part = original.apply(this, range);
+      copied += part.length;
+      return part;
+    });
+    await bench.advance(100);
+    slice.mockRestore();
+    expect(copied).toBeLessThan(5 * 5_000);
   });
 });
 
