@@ -39,10 +39,9 @@ const URI_REFERENCE = /^(?:[A-Za-z0-9\-._~:/?#[\]@!$&'()*+,;=]|%[0-9A-Fa-f]{2})+
 const isFunction = (value: unknown): boolean => typeof value === 'function';
 const schema = z.strictObject({
   source: z.string().max(200).regex(URI_REFERENCE, 'is no URI reference such as /order-service'),
-  driver: z.custom<Driver>(
-    (value) => (value as Driver | undefined)?.spec === 1,
-    'is no driver of this version of Waybill',
-  ),
+  driver: z.custom<Driver>((value) => (value as Driver | undefined)?.spec === 1, {
+    error: ({ input }) => notOurs(input),
+  }),
   uses: z.array(z.custom<Used>((value) => typeof value === 'object' && value !== null)).min(1),
   prefix: z.string().default(''),
   provision: z.enum(['create', 'verify']).default('create'),
@@ -75,4 +74,11 @@ const schema = z.strictObject({
 export function busSettings(options: BusOptions): BusSettings {
   const parsed = parseOptions('createBus', schema, options);
   return { ...parsed, observe: parsed.observe };
+}
+
+function notOurs(driver: unknown): string {
+  const { name, spec } = (driver ?? {}) as { readonly name?: unknown; readonly spec?: unknown };
+  const isDriver = typeof name === 'string' && typeof spec === 'number';
+  if (!isDriver) return 'is no driver: give what rabbitmq(…) or memory(…) returns';
+  return `"${name}" has spec ${spec}, and this version of @waybill/core needs 1: update the older of the two packages`;
 }

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { Capabilities } from '../driver/driver.ts';
+import type { Driver } from '../driver/driver.ts';
 import { WaybillError } from '../driver/errors.ts';
 import type { QueueContract } from '../contract/define-queue.ts';
 import { DEFAULT_RETRY, type RetrySchedule } from '../failure/retry-schedule.ts';
@@ -66,14 +66,14 @@ const schema = z.strictObject({
 export function consumeSettings(
   queue: QueueContract,
   options: ConsumeOptions,
-  capabilities: Capabilities,
+  { name: broker, capabilities }: Driver,
 ): ConsumeSettings {
   const { signal: _, ...settings } = parseOptions(`consume("${queue.name}")`, schema, options);
   const { retry, timeoutMs } = settings;
   if (!queue.ordered && capabilities.maxDelayMs <= 0 && retry.delaysMs.length > 0) {
     throw new WaybillError(
       'UNSUPPORTED',
-      `This broker cannot delay, so "${queue.name}" cannot retry: give \`retry: { delaysMs: [] }\`.`,
+      `${broker} cannot delay, so "${queue.name}" cannot retry: give \`retry: { delaysMs: [] }\`.`,
     );
   }
   // An ordered queue holds a message through all its attempts, an unordered one through one.
@@ -83,7 +83,7 @@ export function consumeSettings(
   if (holdMs > capabilities.maxHoldMs) {
     throw new WaybillError(
       'UNSUPPORTED',
-      `A message of "${queue.name}" may be held for ${Math.ceil(holdMs)} ms, and this broker allows ${capabilities.maxHoldMs}: lower timeoutMs${queue.ordered ? ' or the retry delays' : ''}.`,
+      `A message of "${queue.name}" may be held for ${Math.ceil(holdMs)} ms, and ${broker} allows ${capabilities.maxHoldMs}: lower timeoutMs${queue.ordered ? ' or the retry delays' : ''}.`,
     );
   }
   return {

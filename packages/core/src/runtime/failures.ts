@@ -1,10 +1,10 @@
 import { BatchError, WaybillError } from '../driver/errors.ts';
+import { failureText } from '../failure/bookkeeping.ts';
 
 /** Anything thrown, as an error with a code. */
 export function asWaybillError(thrown: unknown, attempted: string): WaybillError {
   if (WaybillError.is(thrown)) return thrown;
-  const said = thrown instanceof Error ? thrown.message : JSON.stringify(thrown);
-  return new WaybillError('UNKNOWN', `${attempted} failed: ${said}`, { cause: thrown });
+  return new WaybillError('UNKNOWN', `${attempted} failed: ${failureText(thrown, false).message}`, { cause: thrown });
 }
 
 /** Which of a batch failed, by index: those that a BatchError names, or all. */

@@ -1,5 +1,6 @@
 import type { Clock } from '../driver/clock.ts';
 import type { Limit } from '../driver/driver.ts';
+import { WaybillError } from '../driver/errors.ts';
 import type { Entry } from './entry.ts';
 import type { Send } from './middleware.ts';
 import type { Pace } from './pace.ts';
@@ -55,24 +56,26 @@ export class Lane {
     return held === undefined;
   }
 
-  /** Tries a failed entry again, before everything that came after it. */
-  resume(entry: Entry): void {
-    let entries: readonly Entry[] = [entry];
-    if (entry.orderKey !== undefined) {
-      entries = this.#held.get(entry.orderKey) ?? [];
-      this.#held.delete(entry.orderKey);
+  /** Tries failed entries again, before everything that came after them. */
+  resume(entries: readonly Entry[]): void {
+    const again: Entry[] = [];
+    for (const entry of entries) {
+      const held = entry.orderKey === undefined ? [entry] : (this.#held.get(entry.orderKey) ?? []);
+      if (entry.orderKey !== undefined) this.#held.delete(entry.orderKey);
+      for (const each of held) again.push(each);
     }
-    this.#queue = [...entries, ...this.#queue.slice(this.#head)];
-    this.#head = 0;
-    this.#schedule();
+    this.#putFirst(again);
   }
 
   /** Asks the guards again that said `wait`. */
   poke(): void {
     if (this.#guarded.length === 0) return;
-    this.#queue = [...this.#guarded, ...this.#queue.slice(this.#head)];
+    this.#putFirst(this.#guarded.splice(0));
+  }
+
+  #putFirst(entries: readonly Entry[]): void {
+    this.#queue = entries.concat(this.#queue.slice(this.#head));
     this.#head = 0;
-    this.#guarded = [];
     this.#schedule();
   }
 
@@ -125,7 +128,10 @@ export class Lane {
       this.#owner.finished(this, batch, startedAt, error);
       if (this.#head < this.#queue.length) this.#schedule();
     };
-    this.#hand(batch, controller.signal).then(() => end(undefined), end);
+    this.#hand(batch, controller.signal).then(
+      () => end(undefined),
+      (error: unknown) => end(error ?? new WaybillError('UNKNOWN', 'A send failed and did not say why.')),
+    );
   }
 
   /** Whatever throws in it fails the batch, and nothing else. */

@@ -1,4 +1,6 @@
 import type { OutgoingMessage } from '../driver/driver.ts';
+import { BatchError, type WaybillError } from '../driver/errors.ts';
+import { asWaybillError, failuresOf } from './failures.ts';
 import type { Awaitable } from '../contract/validate.ts';
 import type { Message } from '../envelope/envelope.ts';
 
@@ -53,8 +55,40 @@ export type Send = (batch: readonly OutgoingMessage[], signal: AbortSignal) => P
 export function withDispatch(middlewares: readonly Middleware[], send: Send): Send {
   return middlewares.reduceRight<Send>((next, middleware) => {
     if (middleware.dispatch === undefined) return next;
-    return async (batch, signal) => middleware.dispatch?.(batch, (inner) => next(inner, signal));
+    return (batch, signal) => dispatched(middleware, batch, (inner) => next(inner, signal));
   }, send);
+}
+
+/** A middleware may hand on in parts: when it fails, what no part stored has failed, by its place in the whole batch. */
+async function dispatched(
+  middleware: Middleware,
+  batch: readonly OutgoingMessage[],
+  next: (part: readonly OutgoingMessage[]) => Promise<void>,
+): Promise<void> {
+  const stored = new Set<OutgoingMessage>();
+  const failed = new Map<OutgoingMessage, WaybillError>();
+  try {
+    await middleware.dispatch?.(batch, async (part) => {
+      try {
+        await next(part);
+        for (const message of part) stored.add(message);
+      } catch (error) {
+        const failures = failuresOf(part.length, error, 'A send');
+        for (const [index, message] of part.entries()) {
+          const failure = failures.get(index);
+          if (failure === undefined) stored.add(message);
+          else failed.set(message, failure);
+        }
+        throw error;
+      }
+    });
+  } catch (error) {
+    const cause = asWaybillError(error, `The middleware "${middleware.name}"`);
+    const failures = batch.flatMap((message, index) =>
+      stored.has(message) ? [] : [{ index, error: failed.get(message) ?? cause }],
+    );
+    throw failed.size === 0 && stored.size === 0 ? cause : new BatchError(failures, batch.length);
+  }
 }
 
 /** All `handle`s as one, first outermost; undefined where there is none, so that the hot path has nothing to call. */
@@ -64,7 +98,11 @@ export function composeHandle(
   const handling = middlewares.filter((middleware) => middleware.handle !== undefined);
   if (handling.length === 0) return undefined;
   return (scope, handler) => {
-    const run = (index: number): Promise<void> => handling[index]?.handle?.(scope, () => run(index + 1)) ?? handler();
+    const run = async (index: number): Promise<void> => {
+      const middleware = handling[index];
+      if (middleware === undefined) return handler();
+      return middleware.handle?.(scope, () => run(index + 1));
+    };
     return run(0);
   };
 }

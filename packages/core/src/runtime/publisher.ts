@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { Alarm } from '../driver/alarm.ts';
 import type { OutgoingMessage } from '../driver/driver.ts';
 import { BatchError, WaybillError } from '../driver/errors.ts';
@@ -47,7 +48,7 @@ export class Publisher {
     const { concurrency, everyMs } = options.limit;
     const lanes = { ...options, pace: new Pace(everyMs, concurrency) };
     this.#lanes = Array.from({ length: Math.max(concurrency, 1) }, () => new Lane(lanes, this));
-    this.#retries = new Alarm((entries) => entries.forEach((entry) => entry.lane.resume(entry)), options.clock);
+    this.#retries = new Alarm((entries) => this.#resume(entries), options.clock);
   }
 
   /** Accepted and not yet stored or failed. */
@@ -81,7 +82,7 @@ export class Publisher {
         else reject(error);
       });
       const onAbort = (): void => this.#settle(entry, signal?.reason);
-      if (signal !== undefined) signal.addEventListener('abort', onAbort, { once: true });
+      if (signal !== undefined) listen(signal, onAbort);
       this.#timed.add(entry);
       if (this.#cancelDeadline === undefined) this.#armDeadline();
     });
@@ -157,6 +158,13 @@ export class Publisher {
     return entry;
   }
 
+  #resume(entries: readonly Entry[]): void {
+    for (const lane of this.#lanes) {
+      const due = entries.filter((entry) => entry.lane === lane);
+      if (due.length > 0) lane.resume(due);
+    }
+  }
+
   #settle(entry: Entry, error: unknown): void {
     if (entry.settled) return;
     entry.settled = true;
@@ -199,6 +207,12 @@ export class Publisher {
       this.#options.observe?.({ name: 'sent', destination, startedAt, durationMs, ...seen });
     }
   }
+}
+
+/** Many publishes may share one signal: Node would print a warning at the eleventh. */
+function listen(signal: AbortSignal, onAbort: () => void): void {
+  setMaxListeners(0, signal);
+  signal.addEventListener('abort', onAbort, { once: true });
 }
 
 function throttled(message: OutgoingMessage, maxPendingBytes: number): WaybillError {

@@ -227,7 +227,7 @@ export class Runtime implements Bus {
       name: definition.name,
       queue: this.#registry.queue(definition),
       contracts: new Map(definition.handles.map((contract) => [contract.type, contract])),
-      settings: consumeSettings(definition, options, this.#driver.capabilities),
+      settings: consumeSettings(definition, options, this.#driver),
       handlers,
       clock,
       random,
@@ -304,7 +304,7 @@ export class Runtime implements Bus {
     if (admin !== undefined) return admin;
     throw new WaybillError(
       'UNSUPPORTED',
-      `${what} needs management rights, which this ${this.#driver.name} driver was not given.`,
+      `${what} needs management rights, which this ${this.#driver.name} driver was not given: give them to it, or call ${what} from a process that has them.`,
     );
   }
 

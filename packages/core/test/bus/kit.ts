@@ -334,7 +334,14 @@ export function cloudEvent(
   event: Record<string, unknown>,
   options: Partial<OutgoingMessage> = {},
 ): OutgoingMessage {
-  const whole = { specversion: '1.0', id: 'foreign-1', source: '/elsewhere', type: 'note.taken', dataversion: 1, ...event };
+  const whole = {
+    specversion: '1.0',
+    id: 'foreign-1',
+    source: '/elsewhere',
+    type: 'note.taken',
+    dataversion: 1,
+    ...event,
+  };
   return foreign(queue, 'stored-by-another', {
     type: whole.type,
     contentType: 'application/cloudevents+json',

@@ -279,7 +279,9 @@ describe('a retry', () => {
     const { bus, runs } = await failing(world, (attempt) => (attempt === 1 ? new Error('no') : undefined));
     await bus.provision();
     await world.raw().send(
-      ['/a', '/b'].map((source) => cloudEvent('notes', { id: '1', source, dataversion: undefined, data: { n: 1 } }, { id: source })),
+      ['/a', '/b'].map((source) =>
+        cloudEvent('notes', { id: '1', source, dataversion: undefined, data: { n: 1 } }, { id: source }),
+      ),
       never,
     );
     await world.time.advance(10_000);

@@ -133,7 +133,7 @@ describe('the options of a bus', () => {
     for (const name of ['source', 'driver', 'uses', 'provision', 'sendTimeoutMs', 'reconnect.minMs', 'typo']) {
       expect(refused.message).toContain(name);
     }
-    expect(refused.message).toContain('driver: is no driver of this version of Waybill');
+    expect(refused.message).toContain('driver: is no driver: give what');
   });
 
   it('are refused when there are none', () => {
@@ -279,11 +279,11 @@ describe('the handlers of a consumer', () => {
     expect(ordered).toEqual({
       code: 'UNSUPPORTED',
       message:
-        'A message of "billing" may be held for 70000 ms, and this broker allows 60000: lower timeoutMs or the retry delays.',
+        'A message of "billing" may be held for 70000 ms, and memory allows 60000: lower timeoutMs or the retry delays.',
     });
     const unordered = await rejection(
       bus.consume(invoices, { 'invoice.render': () => undefined }, { timeoutMs: 60_001 }),
     );
-    expect(unordered.message).toMatch(/held for 60001 ms, and this broker allows 60000: lower timeoutMs\.$/);
+    expect(unordered.message).toMatch(/held for 60001 ms, and memory allows 60000: lower timeoutMs\.$/);
   });
 });

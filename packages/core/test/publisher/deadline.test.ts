@@ -234,7 +234,7 @@ describe('a signal', () => {
 });
 
 describe('one signal for many messages', () => {
-  it.fails('warns of no leak: an application has one signal for its end', async () => {
+  it('warns of no leak: an application has one signal for its end', async () => {
     const warnings: Error[] = [];
     const listen = (warning: Error): void => void warnings.push(warning);
     process.on('warning', listen);
