@@ -1,0 +1,53 @@
+// Measures a package on this machine: `pnpm bench core|memory|rabbitmq [BENCHMARK] [--json FILE] […]`. A package's
+// benchmarks are the files in its bench folder. Other options go to the benchmark.
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { basename, join, resolve } from 'node:path';
+
+import { build, ensureDependencies, ensureNode, main, root, run } from './bootstrap.mjs';
+
+await main(async () => {
+  const [name, ...options] = process.argv.slice(2);
+  const packages = readdirSync(join(root, 'packages')).filter((folder) => benchmarksOf(folder).length > 0);
+  if (name === undefined || !packages.includes(name)) {
+    throw new Error(`Say what to measure: pnpm bench ${packages.join('|')} [BENCHMARK] [--json FILE]`);
+  }
+  const all = benchmarksOf(name);
+  const chosen = all.includes(options[0]) ? [options.shift()] : all;
+  const json = takeJson(options);
+  ensureNode();
+  await ensureDependencies();
+  await build(['packages']);
+  const results = {};
+  for (const benchmark of chosen) {
+    const file = json === undefined ? undefined : join(root, '.cache', 'bench', `${name}-${benchmark}.json`);
+    results[benchmark] = await measure(join('packages', name, 'bench', `${benchmark}.mjs`), file, options);
+  }
+  if (json !== undefined) {
+    writeFileSync(json, `${JSON.stringify(chosen.length === 1 ? results[chosen[0]] : results, undefined, 2)}\n`);
+  }
+});
+
+function benchmarksOf(name) {
+  const folder = join(root, 'packages', name, 'bench');
+  const files = existsSync(folder) ? readdirSync(folder) : [];
+  return files.filter((file) => file.endsWith('.mjs')).map((file) => basename(file, '.mjs'));
+}
+
+/** Takes `--json FILE` or `--json=FILE` out of the options. */
+function takeJson(options) {
+  const at = options.findIndex((option) => option === '--json' || option.startsWith('--json='));
+  if (at === -1) return undefined;
+  const [option] = options.splice(at, 1);
+  const file = option === '--json' ? options.splice(at, 1)[0] : option.slice('--json='.length);
+  if (file === undefined || file === '') throw new Error('--json needs the name of a file');
+  return resolve(file);
+}
+
+/** Resolves with what the benchmark wrote to `file`, if it was given one. */
+async function measure(script, file, options) {
+  mkdirSync(join(root, '.cache', 'bench'), { recursive: true });
+  const writes = file === undefined ? [] : ['--json', file];
+  const { code } = await run(process.execPath, ['--expose-gc', script, ...options, ...writes]);
+  if (code !== 0) throw new Error(`${script} ended with exit code ${code}`);
+  return file === undefined ? undefined : JSON.parse(readFileSync(file, 'utf8'));
+}

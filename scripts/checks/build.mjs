@@ -1,0 +1,6 @@
+// Compiles all sources. Lint, packages and documentation are checked against what comes out.
+import { tool } from './tool.mjs';
+
+export function check() {
+  return tool('typescript#tsc', ['-b', 'packages', 'docs', 'integration', '--pretty', 'false']);
+}

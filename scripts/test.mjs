@@ -1,0 +1,89 @@
+// All tests, with all the set-up that they need: `npm test [-- [--unit] [--only STAGE]… [--this-node] [-- FILTER…]]`.
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+
+import { build, ensureDependencies, ensureNode, main, root, run } from './bootstrap.mjs';
+import { ensureNodeOf, otherNodes } from './nodes.mjs';
+import { Tally } from './tally.mjs';
+import { runVitest } from './vitest.mjs';
+
+const STAGES = ['unit', 'nodes', 'integration', 'docs'];
+const NEED_BROKERS = ['integration', 'docs'];
+
+await main(async () => {
+  const { stages, filter } = readArguments();
+  ensureNode();
+  await ensureDependencies();
+  await build();
+  const tally = new Tally();
+  // Tests on brokers wait more than they compute, so the others run beside them.
+  await Promise.all([withBrokers(tally, stages, filter), withoutBrokers(tally, stages, filter)]);
+  process.stdout.write(`\n${tally.line()}\n`);
+  if (!tally.isGood()) process.exitCode = 1;
+});
+
+function readArguments() {
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: {
+      unit: { type: 'boolean', default: false },
+      only: { type: 'string', multiple: true, default: [] },
+      'this-node': { type: 'boolean', default: false },
+    },
+  });
+  const unknown = values.only.find((stage) => !STAGES.includes(stage));
+  if (unknown !== undefined) throw new Error(`There is no stage "${unknown}". Stages: ${STAGES.join(', ')}.`);
+  const named = values.unit ? ['unit', ...values.only] : values.only;
+  // A filter is for someone who looks for something: one Node is enough.
+  const all = values['this-node'] || positionals.length > 0 ? STAGES.filter((stage) => stage !== 'nodes') : STAGES;
+  return { stages: named.length > 0 ? named : all, filter: positionals };
+}
+
+async function withoutBrokers(tally, stages, filter) {
+  if (stages.includes('unit')) {
+    await tests(tally, { name: `unit tests, Node ${process.version}`, live: stages.length === 1 }, filter);
+  }
+  if (stages.includes('nodes')) {
+    for (const major of otherNodes()) await onNode(tally, major);
+  }
+}
+
+async function onNode(tally, major) {
+  const node = await tally.need(`Node ${major} from npm`, () => ensureNodeOf(major));
+  if (node === undefined) return;
+  await tests(tally, { name: `unit tests, Node ${major}`, node });
+  await tally.stage(`smoke, Node ${major}`, async () => {
+    const { code, output } = await run(node, ['--expose-gc', join(root, 'scripts/smoke.mjs')], { quiet: true });
+    return { passed: code === 0 ? 1 : 0, failed: code === 0 ? 0 : 1, skipped: 0, output };
+  });
+}
+
+async function withBrokers(tally, stages, filter) {
+  const wanted = NEED_BROKERS.filter((stage) => stages.includes(stage));
+  if (wanted.length === 0) return;
+  const prepare = join(root, 'integration/dist/prepare.js');
+  if (existsSync(prepare)) {
+    const ready = await tally.need('brokers ready', async () => {
+      const { code } = await run(process.execPath, [prepare]);
+      if (code !== 0) throw new Error('The brokers could not be prepared: see above.');
+      return true;
+    });
+    if (ready === undefined) return;
+  } else {
+    tally.note('brokers: integration/dist/prepare.js does not exist, so nothing is prepared');
+  }
+  for (const stage of wanted) {
+    if (existsSync(join(root, stage, 'vitest.config.ts'))) {
+      await tests(tally, { name: `${stage} tests`, cwd: join(root, stage), live: stages.length === 1 }, filter);
+    } else {
+      tally.note(`${stage} tests: ${stage}/vitest.config.ts does not exist, so there are none`);
+    }
+  }
+}
+
+function tests(tally, options, filter = []) {
+  const name = options.name.replaceAll(/[^\w.]+/g, '-');
+  const args = filter.length > 0 ? ['--passWithNoTests', ...filter] : [];
+  return tally.stage(options.name, () => runVitest({ ...options, name, args }));
+}
