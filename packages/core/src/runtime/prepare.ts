@@ -112,7 +112,7 @@ export class Preparer {
       body: encoded.body,
       headers: encoded.headers,
       ...(metadata.key === undefined ? undefined : { key: metadata.key }),
-      ...(delayMs === 0 || queue === undefined ? undefined : this.#delay(queue, encoded, delayMs)),
+      ...(queue === undefined ? undefined : this.#toQueue(queue, encoded, delayMs)),
     };
     const most = this.#options.capabilities.maxMessageBytes - BOOKKEEPING_ROOM;
     const size = sizeOf(message);
@@ -127,15 +127,20 @@ export class Preparer {
     return { topic: physicalName(prefix, 'topic' in contract ? String(contract.topic) : '') };
   }
 
-  // A delay that the broker takes in one hop needs no time in the message, and so sees no difference between clocks.
-  #delay(queue: string, encoded: Encoded, delayMs: number): Partial<OutgoingMessage> {
+  #toQueue(queue: string, encoded: Encoded, delayMs: number): Partial<OutgoingMessage> {
     const { clock, capabilities } = this.#options;
     const now = clock.now();
-    if (delayMs <= capabilities.maxDelayMs) return { notBefore: now + delayMs };
-    const bookkeeping = writeBookkeeping({ attempt: 1, queue, notBefore: now + delayMs });
+    const oneHop = delayMs <= capabilities.maxDelayMs;
+    const notBefore = oneHop ? now + delayMs : now + capabilities.maxDelayMs;
+    // One hop needs no time in the message, and so sees no difference between clocks. Where the broker does not filter,
+    // the header says that the message is the queue's own: an older process must not take it for an unbound type.
+    const marked = !oneHop || !capabilities.filtersTypes;
+    const bookkeeping = { attempt: 1, queue, ...(oneHop ? undefined : { notBefore: now + delayMs }) };
     return {
-      notBefore: now + capabilities.maxDelayMs,
-      headers: { ...encoded.headers, [BOOKKEEPING_HEADER]: bookkeeping },
+      ...(delayMs === 0 ? undefined : { notBefore }),
+      ...(marked
+        ? { headers: { ...encoded.headers, [BOOKKEEPING_HEADER]: writeBookkeeping(bookkeeping) } }
+        : undefined),
     };
   }
 

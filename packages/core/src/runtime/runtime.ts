@@ -193,7 +193,9 @@ export class Runtime implements Bus {
     mode: 'create' | 'verify' = this.#settings.provision,
     options: SignalOption = {},
   ): Promise<readonly string[]> {
-    const provisioner = new Provisioner(this.#driver, this.#registry.topology, mode);
+    const same = mode === this.#settings.provision;
+    const provisioner = same ? this.#provisioner : new Provisioner(this.#driver, this.#registry.topology, mode);
+    provisioner.again();
     return provisioner.ensure(options.signal ?? NEVER);
   }
 
