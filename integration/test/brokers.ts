@@ -30,7 +30,7 @@ export default async function setup(project: TestProject): Promise<() => Promise
     return async () => {};
   }
   const starts = [
-    startRabbitmq({ progress }),
+    startRabbitmq({ progress, management: true }),
     startRabbitmq({ progress, version: 'old' }),
     startToxiproxy(progress),
   ] as const;

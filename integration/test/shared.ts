@@ -4,8 +4,11 @@ import { attachRabbitmq, type Rabbitmq, type ToxiproxyDescriptor } from '../src/
 
 const containers = inject('containers');
 
-/** A test that needs a container: left out when `WAYBILL_RABBITMQ_URL` gives the broker. */
-export const containerTest = containers === undefined ? test.skip : test;
+/** False when `WAYBILL_RABBITMQ_URL` gives the broker. */
+export const hasContainers: boolean = containers !== undefined;
+
+/** A test that needs a container: left out where there are none. */
+export const containerTest = hasContainers ? test : test.skip;
 
 /**
  * The broker of the whole run. Other files use it at the same time: put faults into a proxy of your own, and start a

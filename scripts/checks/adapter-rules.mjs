@@ -44,7 +44,8 @@ export function adapterFiles(broker) {
 
 function* prints({ path, syntax }) {
   // A command is there to print.
-  if (!path.startsWith('packages/') || path.endsWith('/cli.ts')) return;
+  // A command prints; the scenarios of secrets listen to what is printed.
+  if (!path.startsWith('packages/') || path.endsWith('/cli.ts') || path.endsWith('/secrets-watch.ts')) return;
   for (const node of nodes(syntax)) {
     const isLeaf = ts.isStringLiteral(node) || ts.isPropertyAccessExpression(node);
     if (isGlobal(node, 'console') || (isLeaf && PRINTERS.has(node.getText(syntax)))) {

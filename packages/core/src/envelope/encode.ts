@@ -7,7 +7,7 @@ export interface Encoded {
   readonly headers: Record<string, string>;
 }
 
-export const STRUCTURED = 'application/cloudevents+json';
+const STRUCTURED = 'application/cloudevents+json';
 const JSON_TYPE = 'application/json';
 const BYTES_TYPE = 'application/octet-stream';
 const EMPTY = new Uint8Array(0);

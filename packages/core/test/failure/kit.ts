@@ -6,7 +6,7 @@ import { Task } from '../../src/runtime/task.ts';
 
 export const NOW: number = Date.UTC(2026, 0, 1);
 
-export function deliveryOf(more: Partial<Delivery> = {}): Delivery {
+function deliveryOf(more: Partial<Delivery> = {}): Delivery {
   const metadata = { id: 'order-7', source: '/shop', time: '2026-01-01T00:00:00.000Z', version: 1, correlationId: 'c' };
   const { contentType, body, headers } = encodeStructured({ type: 'order.placed', data: { total: 1 }, metadata });
   return {

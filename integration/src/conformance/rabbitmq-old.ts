@@ -1,0 +1,3 @@
+import { rabbitmqHarness } from './rabbitmq-harness.ts';
+
+export const harness: ReturnType<typeof rabbitmqHarness> = rabbitmqHarness('old');

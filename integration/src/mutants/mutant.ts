@@ -1,0 +1,22 @@
+/** One deliberate defect: a piece of the built code, replaced. */
+export interface Mutant {
+  /** What is broken, as in the table: `settle before the handler`. */
+  readonly name: string;
+  /** Below `packages/`: `core/dist/runtime/settler.js`. */
+  readonly file: string;
+  /** Must stand in the file exactly once. */
+  readonly find: string;
+  readonly replace: string;
+  /** The scenarios that must fail with it. */
+  readonly caughtBy: readonly [string, ...string[]];
+  /** The broker on which they do. @default 'memory' */
+  readonly broker?: 'rabbitmq';
+}
+
+/** `source` with the defect. Throws when the piece is not there exactly once: the mutant is out of date. */
+export function mutate(source: string, { name, file, find, replace }: Mutant): string {
+  const pieces = source.split(find);
+  if (pieces.length !== 2)
+    throw new Error(`mutant "${name}": its text stands ${pieces.length - 1} times in ${file}, not once`);
+  return pieces.join(replace);
+}

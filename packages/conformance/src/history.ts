@@ -1,0 +1,155 @@
+import { type Delivery, decode, type Driver, type OutgoingMessage, WaybillError } from '@waybill/core';
+import type { Settlement, Subscription } from '@waybill/core/driver';
+import { wrapDriver } from './wrap-driver.ts';
+
+export type What =
+  | 'sent'
+  | 'stored'
+  | 'not stored'
+  | 'handed out'
+  | 'started'
+  | 'handled'
+  | 'failed'
+  | 'accepted'
+  | 'released'
+  | 'rejected'
+  | 'lost';
+
+export interface Entry {
+  /** Epoch ms. */
+  readonly at: number;
+  readonly process: string;
+  readonly what: What;
+  readonly id: string;
+  /** Of the copy, the attempt, the error: what helps to read it. */
+  readonly detail: string;
+}
+
+/** What happened to every message of a scenario, in the order in which it was seen. */
+export class History {
+  readonly #startedAt = Date.now();
+  readonly #entries: Entry[] = [];
+
+  get entries(): readonly Entry[] {
+    return this.#entries;
+  }
+
+  add(entry: Entry): void {
+    this.#entries.push(entry);
+  }
+
+  note(process: string, what: What, id: string, detail = ''): void {
+    this.add({ at: Date.now(), process, what, id, detail });
+  }
+
+  /** The lines that concern these messages; of all, the last ones, where none are named. */
+  describe(ids: readonly string[] = [], most = 80): string {
+    const wanted = new Set(ids);
+    const concerned = ids.length === 0 ? this.#entries : this.#entries.filter(({ id }) => wanted.has(id));
+    const lines = concerned
+      .slice(-most)
+      .map(({ at, process, what, id, detail }) =>
+        `  ${String(at - this.#startedAt).padStart(7)} ms  ${process.padEnd(10)} ${what.padEnd(11)} ${id} ${detail}`.trimEnd(),
+      );
+    const left = concerned.length - lines.length;
+    return [...(left > 0 ? [`  … ${left} earlier lines`] : []), ...lines].join('\n');
+  }
+}
+
+/** `driver`, with everything that crosses the seam written down. */
+export function recorded(driver: Driver, history: History, process: string): Driver {
+  return wrapDriver(driver, {
+    send: sending(driver, history, process),
+    subscribe: subscribing(driver, history, process),
+  });
+}
+
+function sending(driver: Driver, history: History, process: string): Driver['send'] {
+  return async (batch, signal) => {
+    for (const message of batch)
+      history.note(process, 'sent', logicalId(message), `${message.id} to ${targetOf(message)}`);
+    try {
+      await driver.send(batch, signal);
+      for (const message of batch) history.note(process, 'stored', logicalId(message), message.id);
+    } catch (error) {
+      noteFailures(batch, error, history, process);
+      throw error;
+    }
+  };
+}
+
+function noteFailures(batch: readonly OutgoingMessage[], error: unknown, history: History, process: string): void {
+  const failures =
+    WaybillError.is(error) && 'failures' in error
+      ? (error.failures as readonly { index: number; error: WaybillError }[])
+      : undefined;
+  const byIndex = new Map(failures?.map((failure) => [failure.index, failure.error.code]));
+  for (const [index, message] of batch.entries()) {
+    const code = failures === undefined ? String(error) : byIndex.get(index);
+    history.note(
+      process,
+      code === undefined ? 'stored' : 'not stored',
+      logicalId(message),
+      `${message.id} ${code ?? ''}`,
+    );
+  }
+}
+
+function subscribing(driver: Driver, history: History, process: string): Driver['subscribe'] {
+  return async (queue, lane, options) => {
+    const note = (what: What, delivery: Delivery, detail = ''): void =>
+      history.note(process, what, idOf(delivery), detail);
+    const subscription = await driver.subscribe(queue, lane, {
+      ...options,
+      onLost(deliveries, cause) {
+        for (const delivery of deliveries) note('lost', delivery, cause.code);
+        options.onLost(deliveries, cause);
+      },
+    });
+    return recordedSubscription(subscription, `${queue.name}/${lane}`, note);
+  };
+}
+
+function recordedSubscription(
+  subscription: Subscription,
+  place: string,
+  note: (what: What, delivery: Delivery, detail?: string) => void,
+): Subscription {
+  return {
+    async receive(max, signal) {
+      const deliveries = await subscription.receive(max, signal);
+      for (const delivery of deliveries) note('handed out', delivery, `${place} deliveries ${delivery.deliveries}`);
+      return deliveries;
+    },
+    async settle(batch) {
+      await subscription.settle(batch);
+      for (const { delivery, action } of batch) note(ACTIONS[action], delivery, place);
+    },
+    extend: (deliveries) => subscription.extend(deliveries),
+    resize: (maxInFlight) => subscription.resize(maxInFlight),
+    close: (deadlineMs) => subscription.close(deadlineMs),
+  };
+}
+
+const ACTIONS: Readonly<Record<Settlement['action'], What>> = {
+  accept: 'accepted',
+  release: 'released',
+  reject: 'rejected',
+};
+
+/** A copy's id without what tells the copies apart. */
+function logicalId({ id }: OutgoingMessage): string {
+  return id.replace(/#[a-z0-9]*$/, '');
+}
+
+function idOf(delivery: Delivery): string {
+  try {
+    return decode(delivery).metadata.id;
+  } catch {
+    return delivery.position;
+  }
+}
+
+function targetOf({ target }: OutgoingMessage): string {
+  return 'topic' in target ? target.topic : `${target.queue}/${target.lane}`;
+}

@@ -1,0 +1,165 @@
+import {
+  type Bus,
+  type BusOptions,
+  createBus,
+  type DeadLetter,
+  type Driver,
+  type ObserveEvent,
+  type QueueContract,
+} from '@waybill/core';
+import type { Capabilities, Queue } from '@waybill/core/driver';
+import * as contracts from './contracts.ts';
+import { eventually } from './eventually.ts';
+import type { DriverSettings, Faults, Harness, Session } from './harness.ts';
+import { History, recorded } from './history.ts';
+import type { Program, Report } from './program.ts';
+import { startWorker, type Worker } from './worker.ts';
+
+/** What a check found wrong, with the messages that it is about. */
+export class Unmet extends Error {
+  readonly ids: readonly string[];
+
+  constructor(expectation: string, ids: readonly string[] = []) {
+    super(expectation);
+    this.name = 'Unmet';
+    this.ids = ids;
+  }
+}
+
+export type BusSettings = Partial<Omit<BusOptions, 'driver' | 'uses' | 'prefix'>> & {
+  readonly uses?: BusOptions['uses'];
+  readonly driver?: DriverSettings;
+  /** Wraps the driver below the history: to stop, fail or record its calls. */
+  readonly seam?: (driver: Driver) => Driver;
+};
+
+let runs = 0;
+
+/** What a scenario works with: buses and worker processes of its own names, the faults, the history of its messages. */
+export class Kit {
+  readonly harness: Harness;
+  readonly session: Session;
+  readonly history: History = new History();
+  /** Begins all names of this run on the broker. */
+  readonly prefix: string;
+  /** What all workers told, in the order it came. */
+  readonly reports: Report[] = [];
+  /** What all buses of this process observed. */
+  readonly events: ObserveEvent[] = [];
+  readonly #buses: Bus[] = [];
+  readonly #workers: Worker[] = [];
+  #capabilities: Capabilities | undefined;
+  #closed = false;
+
+  constructor(harness: Harness, session: Session) {
+    this.harness = harness;
+    this.session = session;
+    runs += 1;
+    this.prefix = `c${Date.now().toString(36)}${runs.toString(36)}${Math.floor(Math.random() * 1296).toString(36)}`;
+  }
+
+  get capabilities(): Capabilities {
+    this.#capabilities ??= this.session.createDriver().capabilities;
+    return this.#capabilities;
+  }
+
+  get faults(): Faults {
+    return this.session.faults as Faults;
+  }
+
+  /** The broker's form of a queue, as faults take it. */
+  physical(bus: Bus, queue: QueueContract): Queue {
+    const found = bus.topology().queues.find(({ name }) => name === `${this.prefix}.${queue.name}`);
+    if (found === undefined) throw new Error(`queue "${queue.name}" is not in this bus's uses`);
+    return found;
+  }
+
+  /** A bus in this process, on a connection of its own. */
+  bus({ uses, driver, seam, ...options }: BusSettings = {}): Bus {
+    const made = this.session.createDriver(driver);
+    const wrapped = seam === undefined ? made : seam(made);
+    const bus = createBus({
+      source: '/conformance',
+      ...options,
+      uses: uses ?? ALL,
+      prefix: this.prefix,
+      driver: recorded(wrapped, this.history, `bus ${this.#buses.length}`),
+      observe: (event) => {
+        this.events.push(event);
+        options.observe?.(event);
+      },
+    });
+    this.#buses.push(bus);
+    return bus;
+  }
+
+  /** A consumer in a process of its own. Resolves once messages sent from now on would arrive. */
+  async worker(program: Omit<Program, 'prefix'>, settings: DriverSettings = {}): Promise<Worker> {
+    const name = `worker ${this.#workers.length}`;
+    const context = {
+      session: this.session,
+      history: this.history,
+      record: (driver: Driver, process: string) => recorded(driver, this.history, process),
+      onReport: (report: Report) => void this.reports.push(report),
+    };
+    const worker = await startWorker(context, name, { ...program, prefix: this.prefix }, settings);
+    this.#workers.push(worker);
+    // It was still starting when the scenario ended.
+    if (this.#closed) worker.kill();
+    return worker;
+  }
+
+  /** Resolves once `check` returns something true; fails after `withinMs` saying what was awaited. */
+  eventually<T>(expectation: string, check: () => T | Promise<T>, withinMs = 10_000): Promise<NonNullable<T>> {
+    return eventually(expectation, check, withinMs);
+  }
+
+  /** Fails the scenario unless `condition`; the history of `ids` is printed. */
+  check(condition: boolean, expectation: string, ids: readonly string[] = []): asserts condition {
+    if (!condition) throw new Unmet(expectation, ids);
+  }
+
+  /** Fails the scenario unless both are equal as JSON. */
+  same(actual: unknown, expected: unknown, expectation: string, ids: readonly string[] = []): void {
+    const [was, should] = [JSON.stringify(actual), JSON.stringify(expected)];
+    if (was !== should) throw new Unmet(`${expectation}: expected ${should}, got ${was}`, ids);
+  }
+
+  /** Fails the scenario unless `work` rejects with this code; resolves with the error. */
+  async rejects(work: Promise<unknown>, code: string, expectation: string): Promise<Error & { readonly code: string }> {
+    try {
+      await work;
+    } catch (error) {
+      if ((error as { code?: unknown }).code === code) return error as Error & { readonly code: string };
+      throw new Unmet(`${expectation}: expected a rejection with ${code}, got ${String(error)}`);
+    }
+    throw new Unmet(`${expectation}: expected a rejection with ${code}, but it resolved`);
+  }
+
+  /** All dead letters of a queue. */
+  async letters(bus: Bus, queue: QueueContract): Promise<readonly DeadLetter[]> {
+    const letters: DeadLetter[] = [];
+    for await (const letter of bus.deadLetters(queue)) letters.push(letter);
+    return letters;
+  }
+
+  /** Ends everything that the scenario started and removes what it made. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    for (const worker of this.#workers) if (worker.alive) worker.kill();
+    await Promise.allSettled(this.#workers.map((worker) => worker.ended));
+    await Promise.allSettled(this.#buses.map((bus) => bus.close({ deadlineMs: 3_000 })));
+    await this.session.close(this.prefix);
+  }
+}
+
+const ALL = [
+  contracts.Noted,
+  contracts.Moved,
+  contracts.Jumped,
+  contracts.Filed,
+  contracts.desk,
+  contracts.archive,
+  contracts.cabinet,
+  contracts.outbox,
+] as const;

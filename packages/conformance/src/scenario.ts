@@ -1,0 +1,40 @@
+import type { Capabilities } from '@waybill/core/driver';
+import type { Guarantee } from './guarantees.ts';
+import type { FaultName } from './harness.ts';
+import type { Kit } from './kit.ts';
+
+/** What a driver must declare for a scenario to make sense. */
+export type Need = 'ordering' | 'delay' | 'admin' | 'browse';
+
+/** One proof of one guarantee. */
+export interface Scenario {
+  /** Stable: reports and `--only` name it. */
+  readonly id: string;
+  readonly guarantee: Guarantee;
+  /** What holds, in the present tense. */
+  readonly sentence: string;
+  readonly needs?: readonly Need[];
+  readonly faults?: readonly FaultName[];
+  /** How long it may take, in ms. */
+  readonly deadlineMs: number;
+  /** Part of the quick set. @default false */
+  readonly quick?: boolean;
+  /** Its faults concern the whole broker: nothing else runs meanwhile. @default false */
+  readonly alone?: boolean;
+  readonly run: (kit: Kit) => Promise<void>;
+}
+
+/** Whether a driver with these capabilities declares what a scenario needs. */
+export function declares(
+  need: Need,
+  capabilities: Capabilities,
+  has: { readonly admin: boolean; readonly browse: boolean },
+): boolean {
+  const declared: Readonly<Record<Need, boolean>> = {
+    ordering: capabilities.ordering !== 'none',
+    delay: capabilities.maxDelayMs > 0,
+    admin: has.admin,
+    browse: has.browse,
+  };
+  return declared[need];
+}

@@ -1,0 +1,260 @@
+import { type Bus, Reject } from '@waybill/core';
+import { desk, Noted } from '../contracts.ts';
+import type { Kit } from '../kit.ts';
+import type { Scenario } from '../scenario.ts';
+import { bookkeepingFits } from './dead-letter.ts';
+import {
+  cloudEvent,
+  digest,
+  foreign,
+  largestText,
+  lettersOnceThere,
+  LONG_ERROR,
+  Outage,
+} from './dead-letter-helpers.ts';
+import { emptied, noteId, publishNotes, range, reportsOf, WINDOW_PER_SLOT } from './retry-helpers.ts';
+
+const OUTAGE_MS = 20_000;
+/** Of 240 notes, the first included. */
+const REJECTING = range(0, 20).map((index) => index * 12);
+const FAILING = range(0, 20).map((index) => index * 12 + 6);
+const BAD = [...REJECTING, ...FAILING];
+const GOOD = range(0, 240).filter((n) => !BAD.includes(n));
+
+interface Run {
+  readonly n: number;
+  readonly attempt: number;
+  readonly digest: string;
+}
+
+export const deadLetterFaults: readonly Scenario[] = [
+  {
+    id: 'copy-store-down',
+    guarantee: 'dead-letter',
+    sentence:
+      'while no copy can be stored, good messages flow and the others are neither run again nor settled; then each is stored once',
+    needs: ['delay', 'admin'],
+    faults: ['refuseDeadLane'],
+    deadlineMs: 90_000,
+    async run(kit: Kit) {
+      const outage = new Outage(({ notBefore }) => notBefore !== undefined);
+      const bus = kit.bus({ seam: outage.seam });
+      await bus.provision();
+      await publishMixed(kit, bus);
+      await kit.faults.refuseDeadLane(kit.physical(bus, desk), true);
+      outage.on = true;
+      const over = Date.now() + OUTAGE_MS;
+      const runs = await consumeMixed(bus);
+      const ran = (numbers: readonly number[]): number => runs.filter(({ n }) => numbers.includes(n)).length;
+      await kit.eventually('all good ones are handled during the outage', () => ran(GOOD) === GOOD.length, OUTAGE_MS);
+      await kit.eventually('the outage is over', () => Date.now() > over, OUTAGE_MS + 5_000);
+      kit.same([ran(GOOD), ran(BAD)], [200, 40], 'during the outage every handler runs once');
+      kit.same(settledOf(kit, BAD), [], 'no source is settled during the outage');
+      outage.on = false;
+      await kit.faults.refuseDeadLane(kit.physical(bus, desk), false);
+      const letters = await lettersOnceThere(kit, bus, desk, { count: 20, withinMs: 20_000 });
+      await kit.eventually('the failed ones are retried', () => ran(FAILING) === 40, 20_000);
+      const ids = letters.map(({ id }) => id).toSorted();
+      kit.same(ids, REJECTING.map(noteId).toSorted(), 'exactly what was rejected is a dead letter');
+      for (const letter of letters) {
+        const source = runs.find(({ n }) => noteId(n) === letter.id)?.digest;
+        kit.same(digest(letter.delivery.body), source, 'a letter has the bytes of its source', [letter.id]);
+        bookkeepingFits(kit, letter);
+      }
+      const retries = runs.filter(({ attempt }) => attempt > 1).length;
+      kit.same([ran(REJECTING), retries], [20, 20], 'what was rejected is not run again, and there are 20 retries');
+      await emptied(kit, bus, desk);
+    },
+  },
+  {
+    id: 'dead-letter-refused-then-killed',
+    guarantee: 'dead-letter',
+    sentence:
+      'a process that is killed while the dead lane refuses its letters leaves them to the next one, which stores each once',
+    needs: ['admin'],
+    faults: ['refuseDeadLane', 'kill-process'],
+    deadlineMs: 90_000,
+    async run(kit: Kit) {
+      const bus = kit.bus();
+      await bus.provision();
+      const program = { queue: 'desk', rules: [{ only: range(0, 10), then: 'reject' }] } as const;
+      const first = await kit.worker(program);
+      await publishNotes(bus, [10]);
+      // Now that both have begun: at its first use a bus makes what is missing.
+      await kit.faults.refuseDeadLane(kit.physical(bus, desk), true);
+      await publishNotes(bus, range(0, 10));
+      await kit.eventually(
+        'the first process rejected all',
+        () => first.reports.filter(({ what }) => what === 'failed').length === 10,
+        20_000,
+      );
+      first.kill();
+      await first.ended;
+      const second = await kit.worker(program);
+      const again = (): readonly (typeof second.reports)[number][] =>
+        second.reports.filter(({ what }) => what === 'failed');
+      await kit.eventually('the second process has all of them', () => again().length === 10, 20_000);
+      kit.check(
+        again().every(({ attempt, redelivered }) => attempt === 1 && redelivered),
+        'they come again with the attempt that was not decided',
+        again().map(({ id }) => id),
+      );
+      await kit.faults.refuseDeadLane(kit.physical(bus, desk), false);
+      const letters = await lettersOnceThere(kit, bus, desk, { count: 10, withinMs: 20_000 });
+      kit.check(
+        letters.every(({ reason, attempts }) => reason === 'rejected' && attempts === 1),
+        'each letter has the reason and attempt of its handler',
+      );
+      await second.close();
+      kit.same(
+        [again().length, (await bus.depth(desk)).deadLettered],
+        [10, 10],
+        'no handler ran again and no letter is stored twice',
+      );
+      await emptied(kit, bus, desk);
+    },
+  },
+  {
+    id: 'dead-letter-copy-window',
+    guarantee: 'dead-letter',
+    sentence:
+      'processes killed between a letter and the settlement of its source lose nothing; equal letters are listed once',
+    needs: ['admin'],
+    faults: ['kill-process'],
+    deadlineMs: 120_000,
+    async run(kit: Kit) {
+      const bus = kit.bus();
+      await bus.provision();
+      const [count, concurrency] = [200, 4];
+      await publishNotes(bus, range(0, count));
+      const program = { queue: 'desk', rules: [{ then: 'reject' }], options: { concurrency } } as const;
+      const early = await kit.worker({ ...program, diesAtCopy: { lane: 'dead', count: 30, when: 'before' } });
+      await early.ended;
+      const late = await kit.worker({ ...program, diesAtCopy: { lane: 'dead', count: 20, when: 'after' } });
+      await late.ended;
+      await kit.worker(program);
+      const letters = await lettersOnceThere(kit, bus, desk, { count, withinMs: 45_000 });
+      kit.same(new Set(letters.map(({ id }) => id)).size, count, 'every message is a dead letter');
+      await emptied(kit, bus, desk);
+      const window = WINDOW_PER_SLOT * concurrency;
+      const [runs, { deadLettered }] = [reportsOf(kit, 'started').length, await bus.depth(desk)];
+      kit.check(runs <= count + 2 * window, `two kills repeat at most two windows of ${window}: ${runs} runs`);
+      kit.check(
+        deadLettered <= count + window,
+        `a kill behind a letter stores at most a window of ${window} twice: ${deadLettered}`,
+      );
+    },
+  },
+  {
+    id: 'dead-letter-foreign-at-limit',
+    guarantee: 'dead-letter',
+    sentence:
+      "others' messages that fill the broker's limit, in body or headers, are dead letters with their bytes, and stall nothing",
+    needs: ['delay', 'admin'],
+    deadlineMs: 120_000,
+    async run(kit: Kit) {
+      const bus = kit.bus();
+      await bus.provision();
+      const bodies = new Map<string, Uint8Array>();
+      for (const id of ['binary', 'rejected', 'failed']) bodies.set(id, await sendLargest(kit, bus, id));
+      const small = cloudEvent({ id: 'headers', data: { n: 1 } });
+      const header = await longestHeader(kit, bus, small);
+      bodies.set('headers', small);
+      await bus.dispatch([foreign(kit, desk, { id: 'headers', body: small, headers: { note: header } })]);
+      await publishNotes(bus, range(10, 20));
+      const handled = new Set<number>();
+      const handle = ({ n }: { n: number }): void => {
+        if (n === 2) throw new Error(LONG_ERROR);
+        if (n < 10) throw new Reject(LONG_ERROR);
+        handled.add(n);
+      };
+      await bus.consume(
+        desk,
+        { 'conformance.noted': handle, 'conformance.work': handle },
+        { retry: { delaysMs: [100] } },
+      );
+      const letters = await lettersOnceThere(kit, bus, desk, { count: 4, withinMs: 30_000 });
+      const found = letters.map(({ delivery }) => digest(delivery.body)).toSorted();
+      kit.same(found, [...bodies.values()].map(digest).toSorted(), 'every one is a dead letter with its bytes', [
+        ...bodies.keys(),
+      ]);
+      const kept = letters.find(({ id }) => id === 'headers')?.delivery.headers['note'];
+      kit.check(
+        kept === header,
+        `a letter keeps the headers of its source: ${kept?.length} of ${header.length} characters`,
+        ['headers'],
+      );
+      for (const letter of letters) bookkeepingFits(kit, letter);
+      await kit.eventually('the good ones behind them are handled', () => handled.size === 10, 20_000);
+      await emptied(kit, bus, desk);
+    },
+  },
+];
+
+/** The first of them has the largest size that `publish` accepts. */
+async function publishMixed(kit: Kit, bus: Bus): Promise<void> {
+  await bus.publish(Noted, { n: 0, text: await largestText(kit, bus, 0, noteId(0)) }, { id: noteId(0) });
+  await publishNotes(bus, range(1, 240));
+}
+
+function settledOf(kit: Kit, numbers: readonly number[]): readonly string[] {
+  const ids = new Set(numbers.map(noteId));
+  return kit.history.entries.flatMap(({ what, id }) =>
+    (what === 'accepted' || what === 'rejected') && ids.has(id) ? [id] : [],
+  );
+}
+
+async function consumeMixed(bus: Bus): Promise<readonly Run[]> {
+  const runs: Run[] = [];
+  await bus.consume(
+    desk,
+    {
+      'conformance.work': () => undefined,
+      'conformance.noted': ({ n }, { attempt, delivery }) => {
+        runs.push({ n, attempt, digest: digest(delivery.body) });
+        if (REJECTING.includes(n)) throw new Reject(LONG_ERROR);
+        if (FAILING.includes(n) && attempt === 1) throw new Error('fails once');
+      },
+    },
+    { retry: { delaysMs: [1_000, 2_000, 4_000] } },
+  );
+  return runs;
+}
+
+/** Sends the largest body that the broker takes, not through `publish`; resolves with it. */
+async function sendLargest(kit: Kit, bus: Bus, id: string): Promise<Uint8Array> {
+  const most = kit.capabilities.maxMessageBytes;
+  for (const spare of [0, 256, 1_024, 4_096]) {
+    const body =
+      id === 'binary'
+        ? new Uint8Array(most - spare).fill(0xff)
+        : cloudEvent({ id, data: { n: id === 'failed' ? 2 : 1 } }, most - spare);
+    try {
+      await bus.dispatch([foreign(kit, desk, { id, body })]);
+      return body;
+    } catch (error) {
+      if ((error as { code?: unknown }).code !== 'TOO_LARGE') throw error;
+    }
+  }
+  throw new Error(`the broker does not take ${most - 4_096} bytes`);
+}
+
+/** The longest header that the broker takes beside a body, found with messages that no queue gets. */
+async function longestHeader(kit: Kit, bus: Bus, body: Uint8Array): Promise<string> {
+  const target = { topic: `${kit.prefix}.jumps` };
+  let [taken, refused] = [0, kit.capabilities.maxMessageBytes];
+  while (refused - taken > 1) {
+    const length = Math.floor((taken + refused) / 2);
+    try {
+      const headers = { note: 'x'.repeat(length) };
+      await bus.dispatch([
+        foreign(kit, desk, { id: `probe-${length}`, target, key: 'probe', type: 'conformance.probe', body, headers }),
+      ]);
+      taken = length;
+    } catch (error) {
+      if ((error as { code?: unknown }).code !== 'TOO_LARGE') throw error;
+      refused = length;
+    }
+  }
+  return 'x'.repeat(taken);
+}

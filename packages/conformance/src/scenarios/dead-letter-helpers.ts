@@ -1,0 +1,167 @@
+import { createHash } from 'node:crypto';
+import {
+  BatchError,
+  type Bus,
+  type BatchFailure,
+  type DeadLetter,
+  type Driver,
+  type OutgoingMessage,
+  type QueueContract,
+  WaybillError,
+} from '@waybill/core';
+import type { Settlement, Subscription } from '@waybill/core/driver';
+import { Noted } from '../contracts.ts';
+import type { Kit } from '../kit.ts';
+import { wrapDriver } from '../wrap-driver.ts';
+
+/** What the core keeps of an error, and what a copy's bookkeeping takes at most. */
+export const LARGEST_BOOKKEEPING = 4 * 1024;
+const BOOKKEEPING_ROOM = 8 * 1024;
+/** 64 KiB that no header has room for. */
+export const LONG_ERROR: string = '🦑'.repeat(16 * 1024);
+
+export const digest = (body: Uint8Array): string => createHash('sha256').update(body).digest('hex');
+
+/** Text that makes the note with this number and id exactly as large as `publish` accepts. */
+export async function largestText(kit: Kit, bus: Bus, n: number, id: string): Promise<string> {
+  const { body, type, contentType, headers } = await bus.prepare(Noted, { n, text: '' }, { id });
+  const headerBytes = Object.entries(headers).reduce((sum, [name, value]) => sum + name.length + value.length, 0);
+  const used = body.length + id.length + type.length + contentType.length + headerBytes;
+  const text = 'x'.repeat(kit.capabilities.maxMessageBytes - BOOKKEEPING_ROOM - used);
+  await kit.rejects(
+    bus.publish(Noted, { n, text: `${text}x` }, { id }),
+    'TOO_LARGE',
+    'one byte more than the largest is refused',
+  );
+  return text;
+}
+
+/** All dead letters of a queue, as soon as there are `count`. */
+export async function lettersOnceThere(
+  kit: Kit,
+  bus: Bus,
+  queue: QueueContract,
+  { count, withinMs }: { readonly count: number; readonly withinMs: number },
+): Promise<readonly DeadLetter[]> {
+  let letters: readonly DeadLetter[] = [];
+  await kit
+    .eventually(
+      `there are ${count} dead letters`,
+      async () => {
+        letters = await kit.letters(bus, queue);
+        return letters.length >= count;
+      },
+      withinMs,
+    )
+    .catch(() => undefined);
+  const listed = letters.map(({ id, reason, attempts }) => `${id} ${reason} ${attempts}`).slice(0, 30);
+  kit.check(
+    letters.length === count,
+    `there are ${count} dead letters within ${withinMs} ms: ${letters.length} (${listed.join(', ')})`,
+    letters.slice(0, 5).map(({ id }) => id),
+  );
+  return letters;
+}
+
+/** Every one has this reason, and was given up at its first attempt. */
+export function allAtOnce(kit: Kit, letters: readonly DeadLetter[], reason: string): void {
+  const found = letters.map((letter) => `${letter.reason} ${letter.attempts}`);
+  const ids = letters.map(({ id }) => id).slice(0, 3);
+  kit.check(
+    new Set(found).size === 1 && found[0] === `${reason} 1`,
+    `all are ${reason} at attempt 1: ${found.join(', ')}`,
+    ids,
+  );
+}
+
+/** The letters have these bytes, in whatever order. */
+export function sameBodies(kit: Kit, letters: readonly DeadLetter[], bodies: readonly Uint8Array[]): void {
+  const found = letters.map(({ delivery }) => digest(delivery.body)).toSorted();
+  const ids = letters.map(({ id }) => id).slice(0, 3);
+  kit.same(found, bodies.map(digest).toSorted(), 'each letter has the bytes that came', ids);
+}
+
+/** Id, reason and attempts of each, by id. */
+export function outlined(letters: readonly DeadLetter[]): readonly (readonly [string, string, number])[] {
+  const outline = letters.map(({ id, reason, attempts }) => [id, reason, attempts] as const);
+  return outline.toSorted(([left], [right]) => (left < right ? -1 : 1));
+}
+
+/** While `on`, the sends that `refuses` names and native rejects fail as if the broker did not answer. */
+export class Outage {
+  on = false;
+  readonly #refuses: (message: OutgoingMessage) => boolean;
+
+  constructor(refuses: (message: OutgoingMessage) => boolean) {
+    this.#refuses = refuses;
+  }
+
+  readonly seam = (driver: Driver): Driver =>
+    wrapDriver(driver, {
+      send: (batch, signal) =>
+        partly(
+          batch,
+          (message) => this.on && this.#refuses(message),
+          (taken) => driver.send(taken, signal),
+        ),
+      subscribe: async (queue, lane, options) => this.#settling(await driver.subscribe(queue, lane, options)),
+    });
+
+  #settling(subscription: Subscription): Subscription {
+    const isRefused = ({ action }: Settlement): boolean => this.on && action === 'reject';
+    return {
+      receive: (max, signal) => subscription.receive(max, signal),
+      settle: (batch) => partly(batch, isRefused, (taken) => subscription.settle(taken)),
+      extend: (deliveries) => subscription.extend(deliveries),
+      resize: (maxInFlight) => subscription.resize(maxInFlight),
+      close: (deadlineMs) => subscription.close(deadlineMs),
+    };
+  }
+}
+
+/** Does `work` with those that are not refused; rejects naming all that failed. */
+async function partly<T>(
+  batch: readonly T[],
+  isRefused: (item: T) => boolean,
+  work: (taken: readonly T[]) => Promise<void>,
+): Promise<void> {
+  const refused = batch.map((item) => isRefused(item));
+  const indexes = batch.flatMap((_, index) => (refused[index] === true ? [] : [index]));
+  const failures = batch.flatMap((_, index): BatchFailure[] =>
+    refused[index] === true ? [{ index, error: new WaybillError('UNAVAILABLE', 'It is refused for a while.') }] : [],
+  );
+  if (indexes.length > 0) {
+    await work(batch.filter((_, index) => refused[index] !== true)).catch((error: unknown) => {
+      if (!BatchError.is(error)) throw error;
+      failures.push(...error.failures.map((failure) => ({ ...failure, index: indexes[failure.index] ?? 0 })));
+    });
+  }
+  if (failures.length === 0) return;
+  failures.sort((left, right) => left.index - right.index);
+  throw new BatchError(failures, batch.length);
+}
+
+/** The broker's form of a message that Waybill did not write, to the work lane of a queue. */
+export function foreign(
+  kit: Kit,
+  queue: QueueContract,
+  message: Partial<OutgoingMessage> & { readonly id: string },
+): OutgoingMessage {
+  return {
+    target: { queue: `${kit.prefix}.${queue.name}`, lane: 'work' },
+    type: 'conformance.noted',
+    contentType: 'application/cloudevents+json',
+    body: new Uint8Array(0),
+    headers: {},
+    ...message,
+  };
+}
+
+/** A CloudEvent as bytes, of exactly `bytes` where that is given. */
+export function cloudEvent(event: Readonly<Record<string, unknown>>, bytes?: number): Uint8Array {
+  const encode = (padding: string): Buffer =>
+    Buffer.from(
+      JSON.stringify({ specversion: '1.0', source: '/foreign', type: 'conformance.noted', ...event, padding }),
+    );
+  return bytes === undefined ? encode('') : encode('x'.repeat(bytes - encode('').length));
+}

@@ -1,0 +1,140 @@
+import { BatchError, type Driver } from '@waybill/core';
+import { desk, Noted, Work } from '../contracts.ts';
+import type { Kit } from '../kit.ts';
+import type { Scenario } from '../scenario.ts';
+import { wrapDriver } from '../wrap-driver.ts';
+import { allArrived, checkArrival, handledAt, latestAt, sendDelayed } from './delay-arrivals.ts';
+
+/** Forces what is longer into several hops. */
+const CEILING = { maxDelayMs: 3_000 };
+
+export const delay: readonly Scenario[] = [
+  {
+    id: 'delays',
+    guarantee: 'delay',
+    sentence:
+      'delays beyond the ceiling of the broker, short ones behind long ones, and retries come not early and not late',
+    needs: ['delay'],
+    deadlineMs: 90_000,
+    async run(kit: Kit) {
+      const asked: { readonly id: string; readonly aheadMs: number }[] = [];
+      const seam = (driver: Driver): Driver => watchDelays(driver, asked);
+      const bus = kit.bus({ driver: CEILING, seam });
+      await bus.provision();
+      const arrivals = new Map<string, number[]>();
+      const work = (
+        { n }: { readonly n: number },
+        { attempt, metadata }: { readonly attempt: number; readonly metadata: { readonly id: string } },
+      ): void => {
+        arrivals.set(metadata.id, [...(arrivals.get(metadata.id) ?? []), Date.now()]);
+        if (n < 0 && attempt === 1) throw new Error('told to fail');
+      };
+      const retryMs = 4_000;
+      await bus.consume(
+        desk,
+        { 'conformance.work': work, 'conformance.noted': () => undefined },
+        { retry: { delaysMs: [retryMs], jitter: 0 } },
+      );
+      const sent = await sendDelayed(bus, [20_000, 7_000, 2_500, 1_000, 0], 5);
+      const retries = Array.from({ length: 5 }, (_, index) => `retried-${index}`);
+      await Promise.all(retries.map((id, index) => bus.send(desk, Work, { n: -1 - index }, { id })));
+      await kit.eventually(
+        'all are handled',
+        () => [...arrivals.values()].flat().length >= sent.length + 2 * retries.length,
+        60_000,
+      );
+      for (const each of sent) checkArrival(kit, each, arrivals.get(each.id) ?? [], latestAt(kit, each));
+      for (const id of retries) {
+        const [first = 0, ...later] = arrivals.get(id) ?? [];
+        const retry = { id, delayMs: retryMs, calledAt: first, storedAt: first };
+        checkArrival(kit, retry, later, latestAt(kit, retry));
+      }
+      checkHops(kit, sent, asked);
+    },
+  },
+  {
+    id: 'delay-behind-backlog',
+    guarantee: 'delay',
+    sentence: 'behind a backlog a delayed message is late by the backlog once, not once a hop',
+    needs: ['delay'],
+    deadlineMs: 120_000,
+    async run(kit: Kit) {
+      const bus = kit.bus({ driver: CEILING });
+      await bus.provision();
+      const backlog = Array.from({ length: 5_000 }, (_, n) => n);
+      await Promise.all(backlog.map((n) => bus.publish(Noted, { n }, { id: `backlog-${n}` })));
+      const sent = await sendDelayed(bus, [7_000, 2_500, 1_000], 5);
+      const startedAt = Date.now();
+      await kit.worker({ queue: 'desk', rules: [{ then: 'handle', afterMs: 20 }] }, CEILING);
+      await allArrived(kit, sent, 90_000);
+      await kit.eventually(
+        'the backlog is handled',
+        () => kit.reports.filter(({ what }) => what === 'handled').length >= backlog.length + sent.length,
+        60_000,
+      );
+      const drainedAt = Math.max(...kit.reports.filter(({ id }) => id.startsWith('backlog')).map(({ at }) => at));
+      for (const each of sent)
+        checkArrival(kit, each, handledAt(kit, each.id), latestAt(kit, each) + drainedAt - startedAt);
+    },
+  },
+  {
+    id: 'delay-missing-target',
+    guarantee: 'delay',
+    sentence: 'a delayed send to a queue that does not exist is refused with NOT_FOUND, and those beside it are stored',
+    needs: ['delay'],
+    deadlineMs: 30_000,
+    quick: true,
+    async run(kit: Kit) {
+      const bus = kit.bus();
+      await bus.provision();
+      const delayed = await bus.prepareSend(desk, Work, { n: 1 }, { id: 'delayed', delayMs: 1_000 });
+      const lost = { ...delayed, id: 'lost', target: { queue: `${kit.prefix}.nowhere`, lane: 'work' } } as const;
+      const error = await bus.dispatch([delayed, lost]).then(
+        () => undefined,
+        (reason: unknown) => reason,
+      );
+      const failures = BatchError.is(error) ? error.failures : [];
+      kit.same(
+        failures.map(({ index, error: { code } }) => [index, code]),
+        [[1, 'NOT_FOUND']],
+        'the refused sends',
+        ['lost'],
+      );
+      const worker = await kit.worker({ queue: 'desk' });
+      await kit.eventually('the other one arrives', () => worker.reports.some(({ what }) => what === 'handled'));
+      kit.same(
+        worker.reports.map(({ id }) => id),
+        ['delayed', 'delayed'],
+        'what arrives',
+        ['delayed', 'lost'],
+      );
+    },
+  },
+];
+
+/** `driver`, with how far ahead every delayed copy is asked for. */
+function watchDelays(driver: Driver, asked: { readonly id: string; readonly aheadMs: number }[]): Driver {
+  return wrapDriver(driver, {
+    async send(batch, signal) {
+      const now = Date.now();
+      for (const { id, notBefore = now } of batch) asked.push({ id, aheadMs: notBefore - now });
+      await driver.send(batch, signal);
+    },
+  });
+}
+
+function checkHops(
+  kit: Kit,
+  sent: readonly { readonly id: string; readonly delayMs: number }[],
+  asked: readonly { readonly id: string; readonly aheadMs: number }[],
+): void {
+  const { maxDelayMs } = kit.session.createDriver(CEILING).capabilities;
+  const beyond = asked.filter(({ aheadMs }) => aheadMs > maxDelayMs);
+  kit.same(beyond, [], 'copies delayed by more than the ceiling');
+  for (const { id, delayMs } of sent) {
+    const hops = asked.filter((copy) => copy.id.replace(/#.*/, '') === id).length;
+    // A copy that comes late may save a later hop.
+    const least = delayMs > maxDelayMs ? 2 : 1;
+    kit.check(hops >= least, `${id} takes at least ${least} hops, not ${hops}`, [id]);
+  }
+}

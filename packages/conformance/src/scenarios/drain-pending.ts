@@ -1,0 +1,70 @@
+import type { Bus } from '@waybill/core';
+import { Noted } from '../contracts.ts';
+import type { Kit } from '../kit.ts';
+
+/** A publish that is not stored yet, and how it ended. */
+export interface Pending {
+  readonly id: string;
+  readonly outcome: Promise<{ readonly code: unknown; readonly at: number }>;
+}
+
+/** Apart from the numbers that scenarios count. */
+const FROM = 2_000;
+
+export function publishPending(bus: Bus, count: number, name: string): readonly Pending[] {
+  return Array.from({ length: count }, (_, n) => {
+    const id = `${name}-${n}`;
+    const outcome = bus.publish(Noted, { n: FROM + n }, { id }).then(
+      () => ({ code: 'stored', at: Date.now() }),
+      (error: unknown) => ({ code: (error as { code?: unknown }).code, at: Date.now() }),
+    );
+    return { id, outcome };
+  });
+}
+
+/** What close may take beyond its deadline on a busy machine. */
+const GRACE_MS = 1_000;
+
+/**
+ * Closes; all pending publishes are rejected by then, with CLOSED only what is certainly not stored, and nothing is sent
+ * later. Resolves with the ids of those.
+ */
+export async function checkClose(
+  kit: Kit,
+  bus: Bus,
+  pending: readonly Pending[],
+  deadlineMs: number,
+): Promise<readonly string[]> {
+  const closesAt = Date.now();
+  await bus.close({ deadlineMs });
+  const closedAt = Date.now();
+  kit.check(
+    closedAt - closesAt <= deadlineMs + GRACE_MS,
+    `close ends within ${deadlineMs} ms, not ${closedAt - closesAt}`,
+  );
+  const notStored: string[] = [];
+  for (const { id, outcome } of pending) {
+    const { code, at } = await outcome;
+    if (code === 'CLOSED') notStored.push(id);
+    kit.check(at <= closedAt + GRACE_MS, `${id} is settled when close is, not ${at - closedAt} ms later`, [id]);
+    kit.check(
+      code === 'CLOSED' || code === 'TIMEOUT',
+      `${id} is rejected with CLOSED or TIMEOUT, not ${String(code)}`,
+      [id],
+    );
+    const entries = kit.history.entries.filter((entry) => entry.id === id);
+    const sent = entries.filter(({ what }) => what === 'sent');
+    const refused = entries.filter(({ what, detail }) => what === 'not stored' && !detail.includes('TIMEOUT'));
+    kit.check(
+      code === 'TIMEOUT' || sent.length === refused.length,
+      `${id} is rejected with CLOSED only if it was refused each time it was sent`,
+      [id],
+    );
+    kit.check(
+      sent.every((entry) => entry.at <= closedAt),
+      `${id} is not sent after close`,
+      [id],
+    );
+  }
+  return notStored;
+}

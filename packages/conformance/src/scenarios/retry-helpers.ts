@@ -1,0 +1,49 @@
+import type { Bus, QueueContract } from '@waybill/core';
+import { Noted } from '../contracts.ts';
+import type { Kit } from '../kit.ts';
+import type { Report } from '../program.ts';
+
+/** How much before its time a clock may let something happen. */
+export const EARLY_MS = 50;
+/** Beside what the driver declares. */
+export const LATE_MS = 1_000;
+/** Deliveries that a consumer of an unordered queue holds for each slot. */
+export const WINDOW_PER_SLOT = 4;
+
+export const range = (from: number, to: number): readonly number[] =>
+  Array.from({ length: to - from }, (_, index) => from + index);
+export const NOTE = 'note-';
+export const noteId = (n: number): string => `${NOTE}${n}`;
+
+/** Publishes a note for each number, as `note-<n>`. */
+export async function publishNotes(bus: Bus, numbers: readonly number[], text?: string): Promise<void> {
+  await Promise.all(
+    numbers.map((n) => bus.publish(Noted, text === undefined ? { n } : { n, text }, { id: noteId(n) })),
+  );
+}
+
+export const reportsOf = (kit: Kit, what: Report['what'], attempt?: number): readonly Report[] =>
+  kit.reports.filter((report) => report.what === what && (attempt === undefined || report.attempt === attempt));
+
+/** Resolves once each of these numbers was handled at least once. */
+export async function allHandled(kit: Kit, numbers: readonly number[], withinMs: number): Promise<void> {
+  const missing = (): readonly number[] => {
+    const handled = new Set(reportsOf(kit, 'handled').map(({ n }) => n));
+    return numbers.filter((n) => !handled.has(n));
+  };
+  try {
+    await kit.eventually(`${numbers.length} messages are handled`, () => missing().length === 0, withinMs);
+  } catch {
+    const left = missing();
+    kit.check(
+      false,
+      `all of ${numbers.length} messages are handled within ${withinMs} ms; not ${left.slice(0, 20).join(', ')}`,
+      left.slice(0, 3).map(noteId),
+    );
+  }
+}
+
+/** Resolves once nothing is left to hand out; what a broker delays is not counted. */
+export async function emptied(kit: Kit, bus: Bus, queue: QueueContract): Promise<void> {
+  await kit.eventually(`"${queue.name}" is empty`, async () => (await bus.depth(queue)).ready === 0, 90_000);
+}

@@ -1,0 +1,30 @@
+import type { CreateDriver } from './harness.ts';
+import { type Running, runProgram } from './program.ts';
+import type { Answer, Order } from './worker.ts';
+
+const answer = (message: Answer): void => {
+  process.send?.(message);
+};
+let running: Running | undefined;
+
+process.on('message', (order: Order) => {
+  void obey(order).catch((error: unknown) => answer({ is: 'failed', message: String(error) }));
+});
+// Whoever started this process is gone.
+process.on('disconnect', () => process.exit(0));
+
+async function obey(order: Order): Promise<void> {
+  if (order.do === 'close') {
+    await running?.bus.close({ deadlineMs: order.deadlineMs });
+    return process.exit(0);
+  }
+  const { createDriver } = (await import(order.module.url)) as { readonly createDriver: CreateDriver };
+  const driver = createDriver(order.module.options, order.settings);
+  running = await runProgram(
+    driver,
+    order.program,
+    (report) => answer({ is: 'report', report }),
+    () => process.kill(process.pid, 'SIGKILL'),
+  );
+  answer({ is: 'ready' });
+}
