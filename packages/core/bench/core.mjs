@@ -1,5 +1,6 @@
-// What the core adds to one message beyond JSON: publish and consume against a driver that does nothing, in interleaved
-// rounds with the bare JSON work. Prints microseconds a message; `--json FILE` writes the numbers.
+// What the core adds to one message beyond JSON: publish and consume against a driver that does nothing, each in a process
+// of its own, in interleaved rounds with the bare JSON work. Prints microseconds a message; `--json FILE` writes the numbers.
+import { execFileSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { createBus, defineEvent, defineQueue } from '@waybill/core';
@@ -8,6 +9,7 @@ import { z } from 'zod';
 const { values } = parseArgs({
   options: {
     json: { type: 'string' },
+    side: { type: 'string' },
     messages: { type: 'string', default: '40000' },
     rounds: { type: 'string', default: '9' },
   },
@@ -155,45 +157,51 @@ async function consumeCore(handler) {
       handled += 1;
       if (handled === MESSAGES) resolve();
     };
-    void bus.consume(billing, { 'order.placed': handler(count) }, { concurrency: 100 });
+    void bus.consume(billing, { 'order.placed': handler(count) });
   });
   await bus.close();
 }
 
 const asynchronous = (count) => async () => count();
-const cases = { publishJson, publishCore, consumeJson, consumeCore: () => consumeCore(asynchronous) };
-const rounds = Object.fromEntries(Object.keys(cases).map((name) => [name, []]));
-for (let round = -2; round < ROUNDS; round += 1) {
-  for (const [name, work] of Object.entries(cases)) {
-    globalThis.gc?.();
-    const perMessage = await measure(work);
-    if (round >= 0) rounds[name].push(perMessage);
-  }
-}
-const median = (numbers) => numbers.toSorted((a, b) => a - b)[Math.floor(numbers.length / 2)];
-const added = (core, json) => median(rounds[core].map((value, index) => value - rounds[json][index]));
-const result = {
-  bodyBytes: sample.body.length,
-  messages: MESSAGES,
-  rounds: ROUNDS,
-  node: process.version,
-  microseconds: {
-    publish: {
-      json: median(rounds.publishJson),
-      core: median(rounds.publishCore),
-      added: added('publishCore', 'publishJson'),
-    },
-    consume: {
-      json: median(rounds.consumeJson),
-      core: median(rounds.consumeCore),
-      added: added('consumeCore', 'consumeJson'),
-    },
-  },
+const SIDES = {
+  publish: { json: publishJson, core: publishCore },
+  consume: { json: consumeJson, core: () => consumeCore(asynchronous) },
 };
-console.log(`CPU microseconds a message of ${result.bodyBytes} bytes, median of ${ROUNDS} rounds of ${MESSAGES}:`);
-for (const [side, { json, core, added: more }] of Object.entries(result.microseconds)) {
-  console.log(
-    `  ${side.padEnd(8)} JSON alone ${json.toFixed(1).padStart(5)}   with Waybill ${core.toFixed(1).padStart(5)}   added ${more.toFixed(1).padStart(5)}`,
-  );
+const median = (numbers) => numbers.toSorted((a, b) => a - b)[Math.floor(numbers.length / 2)];
+
+/** Rounds of one side, in this process. The first two warm up. */
+async function measureSide(side) {
+  const rounds = { json: [], core: [] };
+  for (let round = -2; round < ROUNDS; round += 1) {
+    for (const [name, work] of Object.entries(SIDES[side])) {
+      const perMessage = await measure(work);
+      if (round >= 0) rounds[name].push(perMessage);
+    }
+  }
+  const added = median(rounds.core.map((value, index) => value - rounds.json[index]));
+  return { json: median(rounds.json), core: median(rounds.core), added };
 }
-if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify(result, undefined, 2)}\n`);
+
+if (values.side === undefined) {
+  const options = ['--messages', values.messages, '--rounds', values.rounds];
+  const microseconds = {};
+  for (const side of Object.keys(SIDES)) {
+    const output = execFileSync(process.execPath, [import.meta.filename, '--side', side, ...options]);
+    microseconds[side] = JSON.parse(output.toString());
+  }
+  const result = {
+    bodyBytes: sample.body.length,
+    messages: MESSAGES,
+    rounds: ROUNDS,
+    node: process.version,
+    microseconds,
+  };
+  console.log(`CPU microseconds a message of ${result.bodyBytes} bytes, median of ${ROUNDS} rounds of ${MESSAGES}:`);
+  for (const [side, { json, core, added }] of Object.entries(microseconds)) {
+    const [alone, whole, more] = [json, core, added].map((value) => value.toFixed(1).padStart(5));
+    console.log(`  ${side.padEnd(8)} JSON alone ${alone}   with Waybill ${whole}   added ${more}`);
+  }
+  if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify(result, undefined, 2)}\n`);
+} else {
+  console.log(JSON.stringify(await measureSide(values.side)));
+}

@@ -1,9 +1,12 @@
 // What the seam costs: publish and consume through the driver and with amqplib alone, interleaved, with equal flags.
-// node bench/raw.mjs amqp://guest:guest@127.0.0.1:5672
+// node bench/raw.mjs [--url amqp://guest:guest@127.0.0.1:5672] [--json FILE]
+import { writeFileSync } from 'node:fs';
+import { parseArgs } from 'node:util';
 import { connect } from 'amqplib';
 import { rabbitmq } from '@waybill/rabbitmq';
 
-const url = process.argv[2] ?? process.env.WAYBILL_RABBITMQ_URL ?? 'amqp://guest:guest@127.0.0.1:5672';
+const { values } = parseArgs({ options: { url: { type: 'string' }, json: { type: 'string' } } });
+const url = values.url ?? process.env.WAYBILL_RABBITMQ_URL ?? 'amqp://guest:guest@127.0.0.1:5672';
 const count = Number(process.env.COUNT ?? 15_000);
 const rounds = Number(process.env.ROUNDS ?? 9);
 const window = Number(process.env.WINDOW ?? 500);
@@ -151,6 +154,12 @@ for (const kind of ['Publish', 'Consume']) {
   const cpu = (who) => median(results[`${who}${kind}`].map((each) => each.cpu));
   console.log(
     `${kind}: ${(rate('driver') / rate('raw')).toFixed(2)}x the rate, ${(cpu('driver') / cpu('raw')).toFixed(2)}x the CPU of amqplib alone`,
+  );
+}
+if (values.json !== undefined) {
+  writeFileSync(
+    values.json,
+    `${JSON.stringify({ count, rounds, window, node: process.version, results }, undefined, 2)}\n`,
   );
 }
 await admin.deleteQueue(name);

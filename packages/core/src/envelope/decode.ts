@@ -110,8 +110,14 @@ function optionalMetadata(event: Attributes): Partial<Metadata> {
   take('sequence', 'sequence');
   take('traceparent', 'traceparent');
   take('tracestate', 'tracestate');
-  const extensions = Object.keys(event).filter((name) => ATTRIBUTE.test(name) && !RESERVED_ATTRIBUTES.has(name));
-  if (extensions.length > 0) metadata['extensions'] = extensionsOf(event, extensions);
+  let extensions: string[] | undefined;
+  for (const name in event) {
+    // Looked up first: nearly every name is one of these.
+    if (RESERVED_ATTRIBUTES.has(name) || !ATTRIBUTE.test(name)) continue;
+    extensions ??= [];
+    extensions.push(name);
+  }
+  if (extensions !== undefined) metadata['extensions'] = extensionsOf(event, extensions);
   return metadata;
 }
 
@@ -122,12 +128,15 @@ function extensionsOf(event: Attributes, names: readonly string[]): Readonly<Rec
 
 /** `dataversion` as we write it, else the number at the end of a `dataschema` path or URN, else 1. */
 function versionOf(event: Attributes): number {
-  const schema = optional(event, 'dataschema') ?? '';
-  const last = /^urn:.*:(\d+)$|[^/:]\/(\d+)$/.exec(schema);
-  const given = event['dataversion'] ?? last?.[1] ?? last?.[2] ?? 1;
+  const given = event['dataversion'] ?? versionOfSchema(optional(event, 'dataschema'));
   const version = typeof given === 'object' ? Number.NaN : Number(given);
   if (Number.isInteger(version) && version >= 1) return version;
   throw invalid(`its dataversion is ${short(event['dataversion'])}, not a number from 1`);
+}
+
+function versionOfSchema(schema = ''): unknown {
+  const last = /^urn:.*:(\d+)$|[^/:]\/(\d+)$/.exec(schema);
+  return last?.[1] ?? last?.[2] ?? 1;
 }
 
 function short(value: unknown): string {
