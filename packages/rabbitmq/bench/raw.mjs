@@ -143,7 +143,7 @@ for (let round = 0; round <= rounds; round += 1) {
     if (round > 0) results[each].push(result);
   }
 }
-const median = (values) => [...values].toSorted((left, right) => left - right)[Math.floor(values.length / 2)];
+const median = (numbers) => [...numbers].toSorted((left, right) => left - right)[Math.floor(values.length / 2)];
 for (const [each, all] of Object.entries(results)) {
   console.log(
     `${each.padEnd(14)} ${Math.round(median(all.map(({ rate }) => rate)))} msg/s (${all.map(({ rate }) => Math.round(rate)).join(' ')})  ${median(all.map(({ cpu }) => cpu)).toFixed(1)} us CPU/msg`,
