@@ -1,12 +1,7 @@
+import { readFileSync } from 'node:fs';
 import type { Mutant } from './mutant.ts';
 
-/** Every scenario is failed by at least one of these, and each of these is caught. */
-export const MUTANTS: readonly Mutant[] = [
-  {
-    name: 'publish resolves before the broker stored it',
-    file: 'core/dist/runtime/publisher.js',
-    find: 'this.#timed.add(entry);',
-    replace: 'this.#timed.add(entry); resolve();',
-    caughtBy: ['stored-before-resolve'],
-  },
-];
+/** Each of these is caught by the scenarios that it names. They stand in a file of data: most of it is code in text. */
+export const MUTANTS: readonly Mutant[] = JSON.parse(
+  readFileSync(new URL('../../mutants.json', import.meta.url), 'utf8'),
+) as readonly Mutant[];
