@@ -15,6 +15,11 @@ import { deadLetterFaults } from './dead-letter-faults.ts';
 import { order } from './order.ts';
 import { orderFaults } from './order-faults.ts';
 import { stored } from './stored.ts';
+import { storedFaults } from './stored-faults.ts';
+import { atLeastOnce } from './at-least-once.ts';
+import { copies } from './copies.ts';
+import { attempts } from './attempts.ts';
+import { fidelity } from './fidelity.ts';
 import { recoveryHealth } from './recovery-health.ts';
 import { recovery } from './recovery.ts';
 import { redrive } from './redrive.ts';
@@ -26,6 +31,10 @@ import { secrets } from './secrets.ts';
 /** All of them, in the order of the guarantees. */
 export const SCENARIOS: readonly Scenario[] = [
   ...stored,
+  ...storedFaults,
+  ...atLeastOnce,
+  ...copies,
+  ...attempts,
   ...retry,
   ...deadLetter,
   ...deadLetterFaults,
@@ -46,6 +55,7 @@ export const SCENARIOS: readonly Scenario[] = [
   ...redrive,
   ...redriveFaults,
   ...depth,
+  ...fidelity,
   ...refusal,
   ...secrets,
 ];
