@@ -68,6 +68,8 @@ export interface Harness {
   readonly without?: Partial<Readonly<Record<FaultName, string>>>;
   /** Scenarios at the same time. @default 4 */
   readonly parallel?: number;
+  /** Every session has a whole broker of its own, so that no fault reaches another one's. @default false */
+  readonly isolated?: boolean;
   /** Words that must appear in no error, event or report: passwords. */
   readonly secrets?: readonly string[];
   /** How soon a depth is true once nothing moves, where that is sooner than is promised. @default 90_000 */

@@ -47,6 +47,8 @@ export interface PrepareOptions {
   readonly source: string;
   readonly prefix: string;
   readonly clock: Clock;
+  /** The driver's name, for errors. */
+  readonly broker: string;
   readonly capabilities: Capabilities;
   readonly codec: Codec | undefined;
 }
@@ -68,10 +70,11 @@ export class Preparer {
     this.#encode = options.capabilities.envelope === 'binary' ? encodeBinary : encodeStructured;
   }
 
-  /** Throws, or rejects with, INVALID_MESSAGE, INVALID_ARGUMENT or TOO_LARGE. */
+  /** Throws, or rejects with, INVALID_MESSAGE, INVALID_ARGUMENT, UNSUPPORTED or TOO_LARGE. */
   prepare(request: PrepareRequest): Awaitable<OutgoingMessage> {
     const { contract, data, options = {} } = request;
     checkOptions(options);
+    this.#checkDelay(options);
     return chain(validate(contract, contract.version, data), (validated) => {
       const metadata = this.#metadata(request, options, contract.keyed ? keyOf(contract, validated) : undefined);
       const encoded = encodeOrRefuse(this.#encode, { type: contract.type, data, metadata });
@@ -142,6 +145,15 @@ export class Preparer {
         ? { headers: { ...encoded.headers, [BOOKKEEPING_HEADER]: writeBookkeeping(bookkeeping) } }
         : undefined),
     };
+  }
+
+  #checkDelay({ delayMs = 0 }: SendOptions): void {
+    const { broker, capabilities } = this.#options;
+    if (delayMs === 0 || capabilities.maxDelayMs > 0) return;
+    throw new WaybillError(
+      'UNSUPPORTED',
+      `${broker} cannot delay, so nothing can be sent with delayMs: drop it, or choose a broker that can.`,
+    );
   }
 
   #now(): string {

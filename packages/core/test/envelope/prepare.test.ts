@@ -38,7 +38,15 @@ const anything = defineCommand('anything', z.unknown());
 function preparer(options: Partial<PrepareOptions> & { now?: number } = {}): Preparer {
   const { now = NOW, ...more } = options;
   const clock = { now: () => now, after: () => () => undefined };
-  return new Preparer({ source: '/orders', prefix: '', clock, capabilities, codec: undefined, ...more });
+  return new Preparer({
+    source: '/orders',
+    prefix: '',
+    clock,
+    broker: 'memory',
+    capabilities,
+    codec: undefined,
+    ...more,
+  });
 }
 
 interface Given {
@@ -162,6 +170,15 @@ describe('what prepare refuses', () => {
     expect((await rejection(prepared(Order, { id: 'a' }, { options: { id: 'invoice:7#a2' } }))).code).toBe(
       'INVALID_ARGUMENT',
     );
+  });
+
+  it('is a delay where the broker cannot delay', async () => {
+    const by = preparer({ broker: 'plain', capabilities: { ...capabilities, maxDelayMs: 0 } });
+    expect(await rejection(prepared(Render, { id: 'a' }, { by, options: { delayMs: 1 } }))).toEqual({
+      code: 'UNSUPPORTED',
+      message: 'plain cannot delay, so nothing can be sent with delayMs: drop it, or choose a broker that can.',
+    });
+    expect((await prepared(Render, { id: 'a' }, { by, options: { delayMs: 0 } })).notBefore).toBeUndefined();
   });
 
   it.each([-1, Number.NaN, Infinity, '1 min'])('is the delay %j', async (delayMs) => {
