@@ -46,7 +46,6 @@ export const attemptsFaults: readonly Scenario[] = [
     needs: ['delay'],
     faults: ['kill-process'],
     deadlineMs: 90_000,
-    quick: true,
     async run(kit: Kit) {
       const bus = kit.bus();
       await bus.provision();

@@ -25,8 +25,9 @@ export const attempts: readonly Scenario[] = [
       const consumer = new PlannedDesk();
       await consumer.consume(bus);
       await Promise.all(range(0, 10).map((n) => bus.publish(Noted, { n }, { id: noteId(n) })));
-      await kit.eventually('all have ended', () => endedOf(kit, consumer) >= 10, 15_000);
       const planned = Object.entries({ ...PLANNED.handled, ...PLANNED.dead });
+      const most = 2 * planned.flatMap(([, expected]) => expected).length;
+      await kit.eventually('all have ended', () => endedOf(kit, consumer) >= 10 || consumer.runs.length > most, 15_000);
       for (const [n, expected] of planned) sameAttempts(kit, consumer.runs, noteId(Number(n)), expected);
       const letters = await lettersOnceThere(kit, bus, desk, { count: 3, withinMs: 10_000 });
       kit.same(
@@ -78,7 +79,7 @@ export const attempts: readonly Scenario[] = [
         await Promise.all(
           ORDERED_KEYS.map((entity) => bus.publish(Moved, { entity, sequence }, { id: idOf(entity, sequence) })),
         );
-      await kit.eventually('all have ended', () => ended.size === 3 * ORDERED_KEYS.length, 15_000);
+      await kit.eventually('all have ended', () => ended.size === 3 * ORDERED_KEYS.length || runs.length > 60, 15_000);
       for (const entity of ORDERED_KEYS) {
         const most = Math.min(failuresOf(entity), ORDERED_DELAYS_MS.length) + 1;
         sameAttempts(kit, runs, idOf(entity, 0), range(1, most + 1));

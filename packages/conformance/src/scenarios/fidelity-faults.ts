@@ -20,7 +20,7 @@ export const fidelityFaults: readonly Scenario[] = [
     async run(kit: Kit) {
       const { wire, writers, readers } = await crossed(kit, () => sleep(10));
       const expected = new Map<string, string>();
-      const publishing = range(0, COUNT).flatMap((n) =>
+      const publishes = range(0, COUNT).flatMap((n) =>
         ENVELOPES.map((envelope) => {
           const id = `${envelope}-${n}`;
           const bytes = someBytes(n * 2_500, n);
@@ -31,11 +31,13 @@ export const fidelityFaults: readonly Scenario[] = [
             : writers[envelope].publish(Anything, text, { id });
         }),
       );
+      const published = Promise.allSettled(publishes);
       for (const count of [0, 30, 60, 90]) {
         await kit.eventually(`${count} arrived`, () => readers.every(({ ids }) => ids.length >= count), 20_000);
         await kit.faults.cut();
       }
-      await Promise.all(publishing);
+      const failed = (await published).flatMap((each) => (each.status === 'rejected' ? [String(each.reason)] : []));
+      kit.same(failed, [], 'publishes that failed');
       for (const reader of readers) {
         await reader.arrived(kit, [...expected.keys()], 30_000);
         for (const { id, data } of reader.all) {

@@ -1,6 +1,7 @@
-import type { Bus, PublishOptions } from '@waybill/core';
+import type { Bus, Metadata, PublishOptions } from '@waybill/core';
 import { Moved, Noted } from '../contracts.ts';
 import { Anything, Later, LEFT } from './fidelity-values.ts';
+import type { Envelope } from './fidelity-wire.ts';
 
 /** Every printable ASCII character but the space: 94. */
 const PRINTABLE = Array.from({ length: 94 }, (_, index) => String.fromCharCode(index + 0x21)).join('');
@@ -11,6 +12,8 @@ export const METADATA: readonly (PublishOptions & { readonly id: string; readonl
   { id: PRINTABLE },
   { id: 'x'.repeat(95) },
   { id: 'plain:0/a%20b', correlationId: 'Zażółć 漢字 😀', causationId: 'é e\u0301 "\\\'`' },
+  // Half a surrogate pair: headers, which are UTF-8, have another character in its place.
+  { id: 'half', correlationId: 'a\ud800b' },
   { id: 'long', correlationId: '漢'.repeat(1_000), sequence: '00000000000000000042' },
   {
     id: 'trace',
@@ -35,6 +38,17 @@ export const METADATA: readonly (PublishOptions & { readonly id: string; readonl
   { id: 'key-unicode', key: 'klucz/Zażółć 漢字 😀 "#"' },
   { id: 'key-longest', key: '漢'.repeat(128) },
 ];
+
+/** Metadata to compare, without its time. In binary mode all of it travels as UTF-8. */
+export function comparable(metadata: Omit<Metadata, 'time'> & { readonly time?: string }, envelope: Envelope): unknown {
+  const { time: _, extensions = {}, ...others } = metadata;
+  const carried = (value: unknown): unknown => (envelope === 'binary' ? Buffer.from(String(value)).toString() : value);
+  const sorted = (record: object): unknown =>
+    Object.entries(record)
+      .map(([name, value]) => [name, carried(value)] as const)
+      .toSorted(([left], [right]) => (left < right ? -1 : 1));
+  return [sorted(others), sorted(extensions)];
+}
 
 const circle: { self?: unknown } = {};
 circle.self = circle;
