@@ -103,7 +103,7 @@ export const attempts: readonly Scenario[] = [
       await standing.stand(kit, closing);
       const other = kit.bus({ driver: { leaseMs: 10_000 } });
       await standing.consume(other);
-      await closing.close({ deadlineMs: 2_000 });
+      await closing.close({ deadlineMs: 3_000 });
       await standing.checkUncounted(kit, 15_000);
     },
   },

@@ -50,8 +50,11 @@ export function comparable(metadata: Omit<Metadata, 'time'> & { readonly time?: 
   return [sorted(others), sorted(extensions)];
 }
 
-const circle: { self?: unknown } = {};
-circle.self = circle;
+function circular(): unknown {
+  const circle: { self?: unknown } = {};
+  circle.self = circle;
+  return circle;
+}
 
 type Refused = readonly ['INVALID_MESSAGE' | 'INVALID_ARGUMENT', string, (bus: Bus) => Promise<void>];
 
@@ -90,7 +93,7 @@ const badDelay = (delayMs: number): Refused => [
 export const REFUSED: readonly Refused[] = [
   ...[undefined, null, 'text', {}, { n: '1' }, { n: Number.NaN }, { n: 1, text: 2 }].map(unfit),
   noJson('a bigint', 1n),
-  noJson('a circle', circle),
+  noJson('a circle', circular()),
   noJson('a function', () => 1),
   noJson('a symbol', Symbol('s')),
   noJson('an object whose toJSON throws', {

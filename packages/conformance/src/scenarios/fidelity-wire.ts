@@ -1,4 +1,4 @@
-import { type Bus, type Driver, type HandlerContext, type Metadata, type OutgoingMessage } from '@waybill/core';
+import type { Bus, Driver, HandlerContext, Metadata, OutgoingMessage } from '@waybill/core';
 import { Filed, Moved, Noted } from '../contracts.ts';
 import type { Kit } from '../kit.ts';
 import { wrapDriver } from '../wrap-driver.ts';
@@ -110,7 +110,7 @@ export class Arrivals {
   }
 }
 
-/** One bus for each envelope that writes, and one for each that reads: left reads what right's bus would have written. */
+/** A bus of each envelope that writes to both queues; a bus of one reads left, a bus of the other right. */
 export async function crossed(
   kit: Kit,
   then?: Then,

@@ -78,8 +78,8 @@ export const fidelity: readonly Scenario[] = [
       const { writers, readers } = await crossed(kit);
       const from = Date.now();
       const expected = new Map<string, unknown>();
-      const carriedIn = (id: string): Envelope =>
-        id.startsWith('!') && writes(kit, 'binary') ? 'binary' : 'structured';
+      const hasBinary = writes(kit, 'binary');
+      const carriedIn = (id: string): Envelope => (hasBinary && id.startsWith('!') ? 'binary' : 'structured');
       for (const envelope of ENVELOPES) {
         for (const { id: name, key, ...options } of METADATA) {
           // One character of the id tells the envelopes apart.
