@@ -19,7 +19,9 @@ import { storedFaults } from './stored-faults.ts';
 import { atLeastOnce } from './at-least-once.ts';
 import { copies } from './copies.ts';
 import { attempts } from './attempts.ts';
+import { attemptsFaults } from './attempts-faults.ts';
 import { fidelity } from './fidelity.ts';
+import { fidelityFaults } from './fidelity-faults.ts';
 import { recoveryHealth } from './recovery-health.ts';
 import { recovery } from './recovery.ts';
 import { redrive } from './redrive.ts';
@@ -35,6 +37,7 @@ export const SCENARIOS: readonly Scenario[] = [
   ...atLeastOnce,
   ...copies,
   ...attempts,
+  ...attemptsFaults,
   ...retry,
   ...deadLetter,
   ...deadLetterFaults,
@@ -56,6 +59,7 @@ export const SCENARIOS: readonly Scenario[] = [
   ...redriveFaults,
   ...depth,
   ...fidelity,
+  ...fidelityFaults,
   ...refusal,
   ...secrets,
 ];

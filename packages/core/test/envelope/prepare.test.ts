@@ -234,6 +234,8 @@ describe('what prepare refuses', () => {
 
   it.each([
     ['a bigint', 1n],
+    ['a function', () => 1],
+    ['a symbol', Symbol('s')],
     [
       'a circle',
       (() => {
