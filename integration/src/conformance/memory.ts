@@ -9,7 +9,7 @@ const NO_NETWORK = 'there is no network';
 /** The memory driver: faults are what can be done in a process, processes are simulated. */
 export const harness: Harness = {
   name: 'memory',
-  version: () => Promise.resolve(process.version),
+  version: () => Promise.resolve(`Node ${process.versions.node}`),
   faults: ['cut', 'kill', 'start', 'refuseDeadLane', 'kill-process'],
   without: {
     blackHole: NO_NETWORK,

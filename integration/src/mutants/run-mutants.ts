@@ -81,6 +81,8 @@ const unproven = SCENARIOS.filter(({ id }) => !failing.has(id));
 for (const { id } of unproven) process.stdout.write(`NO MUTANT  ${id}\n`);
 const seconds = Math.round((Date.now() - startedAt) / 1000);
 process.stdout.write(
-  `${caught} of ${mutants.length} mutants on ${broker} caught in ${seconds} s; ${SCENARIOS.length - unproven.length} of ${SCENARIOS.length} scenarios fail on one\n`,
+  `${caught} of ${mutants.length} mutants on ${broker} caught in ${seconds} s; ${SCENARIOS.length - unproven.length} of ${SCENARIOS.length} scenarios fail on one\n\n`,
 );
-process.exitCode = caught < mutants.length || unproven.length > 0 ? 1 : 0;
+const failed = mutants.length - caught + unproven.length;
+process.stdout.write(`${caught} passed, ${failed} failed\n`);
+process.exitCode = failed > 0 ? 1 : 0;

@@ -42,8 +42,7 @@ function preparer(options: Partial<PrepareOptions> & { now?: number } = {}): Pre
     source: '/orders',
     prefix: '',
     clock,
-    broker: 'memory',
-    capabilities,
+    driver: { name: 'memory', capabilities },
     codec: undefined,
     ...more,
   });
@@ -124,7 +123,7 @@ describe('prepare', () => {
   });
 
   it('writes headers instead where the driver says binary', async () => {
-    const binary = preparer({ capabilities: { ...capabilities, envelope: 'binary' } });
+    const binary = preparer({ driver: { name: 'memory', capabilities: { ...capabilities, envelope: 'binary' } } });
     const message = await prepared(Order, { id: 'a' }, { by: binary });
     expect(message.contentType).toBe('application/json');
     expect(message.headers).toMatchObject({ 'ce-type': 'order.placed', 'ce-source': '/orders' });
@@ -173,7 +172,7 @@ describe('what prepare refuses', () => {
   });
 
   it('is a delay where the broker cannot delay', async () => {
-    const by = preparer({ broker: 'plain', capabilities: { ...capabilities, maxDelayMs: 0 } });
+    const by = preparer({ driver: { name: 'plain', capabilities: { ...capabilities, maxDelayMs: 0 } } });
     expect(await rejection(prepared(Render, { id: 'a' }, { by, options: { delayMs: 1 } }))).toEqual({
       code: 'UNSUPPORTED',
       message: 'plain cannot delay, so nothing can be sent with delayMs: drop it, or choose a broker that can.',
@@ -275,7 +274,9 @@ describe('what prepare refuses', () => {
   });
 
   it('counts headers and what brokers keep beside the body', async () => {
-    const by = preparer({ capabilities: { ...capabilities, envelope: 'binary', maxMessageBytes: 8_192 + 400 } });
+    const by = preparer({
+      driver: { name: 'memory', capabilities: { ...capabilities, envelope: 'binary', maxMessageBytes: 8_192 + 400 } },
+    });
     expect((await prepared(anything, '', { by, options: { id: 'a' } })).body.length).toBe(2);
     const correlationId = 'c'.repeat(300);
     expect((await rejection(prepared(anything, '', { by, options: { id: 'a', correlationId } }))).code).toBe(
@@ -284,7 +285,9 @@ describe('what prepare refuses', () => {
   });
 
   it('counts headers in the bytes of their UTF-8', async () => {
-    const by = preparer({ capabilities: { ...capabilities, envelope: 'binary', maxMessageBytes: 8_192 + 600 } });
+    const by = preparer({
+      driver: { name: 'memory', capabilities: { ...capabilities, envelope: 'binary', maxMessageBytes: 8_192 + 600 } },
+    });
     const correlationId = '€'.repeat(200);
     expect((await rejection(prepared(anything, '', { by, options: { id: 'a', correlationId } }))).code).toBe(
       'TOO_LARGE',
