@@ -48,6 +48,7 @@ export class Kit {
   readonly events: ObserveEvent[] = [];
   readonly #buses: Bus[] = [];
   readonly #workers: Worker[] = [];
+  #named = 0;
   #capabilities: Capabilities | undefined;
   #closed = false;
 
@@ -95,7 +96,8 @@ export class Kit {
 
   /** A consumer in a process of its own. Resolves once messages sent from now on would arrive. */
   async worker(program: Omit<Program, 'prefix'>, settings: DriverSettings = {}): Promise<Worker> {
-    const name = `worker ${this.#workers.length}`;
+    // Not by how many run: two that start together would share a name.
+    const name = `worker ${this.#named++}`;
     const context = {
       session: this.session,
       history: this.history,

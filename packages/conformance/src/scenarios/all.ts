@@ -15,7 +15,6 @@ import { deadLetterFaults } from './dead-letter-faults.ts';
 import { order } from './order.ts';
 import { orderFaults } from './order-faults.ts';
 import { stored } from './stored.ts';
-import { storedFaults } from './stored-faults.ts';
 import { atLeastOnce } from './at-least-once.ts';
 import { copies } from './copies.ts';
 import { attempts } from './attempts.ts';
@@ -33,7 +32,6 @@ import { secrets } from './secrets.ts';
 /** All of them, in the order of the guarantees. */
 export const SCENARIOS: readonly Scenario[] = [
   ...stored,
-  ...storedFaults,
   ...atLeastOnce,
   ...copies,
   ...attempts,
