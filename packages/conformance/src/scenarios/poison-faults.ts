@@ -57,7 +57,8 @@ export const poisonFaults: readonly Scenario[] = [
     deadlineMs: 60_000,
     quick: true,
     async run(kit: Kit) {
-      const bus = kit.bus();
+      // What was on its way when the connection was cut comes again after a lease.
+      const bus = kit.bus({ driver: { leaseMs: 10_000 } });
       await bus.provision();
       const broken = range(0, 40).map((index) =>
         foreign(kit, desk, { id: `broken-${index}`, body: Buffer.from(`{${index}`) }),
