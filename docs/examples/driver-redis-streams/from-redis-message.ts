@@ -1,34 +1,28 @@
 import type { Delivery } from '@waybill/core/driver';
-import type { Meta } from './to-redis-message.ts';
 
-/** An entry of a stream: its id, how often it was handed out, names and values. */
+/** Its id, how often it was handed out, and what is in it: `meta`, its value, `body`, its value. */
 export type Entry = readonly [id: Buffer, deliveries: number, fields: readonly Buffer[]];
 
-export interface RedisDelivery extends Delivery {
-  readonly raw: { readonly id: string; readonly fields: ReadonlyMap<string, Buffer> };
-}
-
-/** Others may have written an entry without `meta` or `body`, or with something else in it. */
-export function fromRedisMessage([id, deliveries, values]: Entry, lane: string, leaseUntil: number): RedisDelivery {
-  const fields = new Map<string, Buffer>();
-  for (let at = 0; at + 1 < values.length; at += 2) fields.set(String(values[at]), values[at + 1] as Buffer);
-  const { contentType = 'application/octet-stream', headers = {}, key } = metaOf(fields.get('meta'));
+export function fromRedisMessage(entry: Entry, lane: string, leaseUntil: number): Delivery & { readonly raw: Entry } {
+  const [id, deliveries, [, meta, , body = new Uint8Array()]] = entry;
+  const { contentType = 'application/octet-stream', headers = {}, key } = metaOf(String(meta));
+  const position = `${lane}@${String(id)}`;
   return {
     contentType,
     headers,
-    body: fields.get('body') ?? new Uint8Array(),
+    body,
     ...(key === undefined ? {} : { key }),
     deliveries,
     leaseUntil,
-    position: `${lane}@${String(id)}`,
-    raw: { id: String(id), fields },
+    position,
+    raw: entry,
   };
 }
 
-function metaOf(json: Buffer | undefined): Partial<Meta> {
+/** Others may have written entries with anything in them. */
+function metaOf(json: string): Partial<Pick<Delivery, 'contentType' | 'headers' | 'key'>> {
   try {
-    const meta: unknown = JSON.parse(String(json));
-    return typeof meta === 'object' && meta !== null ? meta : {};
+    return { ...(JSON.parse(json) as object) };
   } catch {
     return {};
   }

@@ -1,4 +1,5 @@
 import type { Harness, Session } from '@waybill/conformance';
+import { deadName } from '@waybill/core/driver';
 import {
   printProgress,
   type Proxy,
@@ -11,7 +12,6 @@ import {
 } from '@waybill/integration';
 import { Redis } from 'ioredis';
 import { createDriver } from './create-driver.ts';
-import { GROUP, streamKey, TOPICS } from './redis-keys.ts';
 
 interface Running {
   readonly server: RedisServer;
@@ -74,10 +74,12 @@ function openSession(server: RedisServer, proxy: Proxy): Session {
       start: () => server.start(),
       refuseDeadLane: ({ name }, on) =>
         withClient(server.url, async (client) => {
-          const stream = streamKey(name, 'dead');
+          const stream = `waybill:queue:${deadName(name)}`;
           const change = client.multi().del(stream);
           // Nothing can be appended to a string.
-          await (on ? change.set(stream, 'refused') : change.xgroup('CREATE', stream, GROUP, '0', 'MKSTREAM')).exec();
+          await (
+            on ? change.set(stream, 'refused') : change.xgroup('CREATE', stream, 'waybill', '0', 'MKSTREAM')
+          ).exec();
         }),
     },
     async close(prefix) {
@@ -100,7 +102,7 @@ async function withClient(url: string, work: (client: Redis) => Promise<void>): 
 
 async function remove(client: Redis, prefix: string): Promise<void> {
   const keys = await client.keys(`waybill:*:${prefix}.*`);
-  const topics = (await client.hkeys(TOPICS)).filter((name) => name.startsWith(`${prefix}.`));
+  const topics = (await client.smembers('waybill:topics')).filter((name) => name.startsWith(`${prefix}.`));
   if (keys.length > 0) await client.del(...keys);
-  if (topics.length > 0) await client.hdel(TOPICS, ...topics);
+  if (topics.length > 0) await client.srem('waybill:topics', ...topics);
 }

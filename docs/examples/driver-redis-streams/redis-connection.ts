@@ -1,82 +1,52 @@
 import { WaybillError, type WaybillErrorCode } from '@waybill/core/driver';
 import { Redis } from 'ioredis';
 import { toWaybillError } from './redis-error.ts';
-import type { Settings } from './redis-options.ts';
 
-export interface Call {
-  readonly attempted: string;
-  readonly keys?: readonly string[];
-  readonly args?: readonly (string | number | Uint8Array)[];
-  /** What it is when no answer came. @default 'UNAVAILABLE' */
-  readonly lost?: WaybillErrorCode;
-}
+export type Arg = string | number | Uint8Array;
+
+/** Nothing is repeated, queued or connected again behind our back, and a server that is silent for 5 s is gone. */
+const PLAIN = { lazyConnect: true, retryStrategy: null, enableOfflineQueue: false, enableReadyCheck: false };
+const SILENCE = { connectTimeout: 5_000, socketTimeout: 5_000 };
 
 /** One connection, made by the call that needs it and forgotten when it closes. */
 export class RedisConnection {
-  readonly #settings: Settings;
+  readonly #url: string;
   #client: Promise<Redis> | undefined;
   #closed = false;
 
-  constructor(settings: Settings) {
-    this.#settings = settings;
+  constructor(url: string) {
+    this.#url = url;
   }
 
-  /** Connects when there is no connection. Rejects with UNAVAILABLE, PERMISSION_DENIED or CLOSED. */
-  client(): Promise<Redis> {
-    if (this.#closed) return Promise.reject(new WaybillError('CLOSED', 'The Redis driver is closed. Make a new one.'));
+  /** Runs a script, which Redis caches by its text. `lost`: what it means that no answer came. */
+  async run<T>(attempted: string, script: string, args: readonly Arg[], lost?: WaybillErrorCode): Promise<T> {
+    if (this.#closed) throw new WaybillError('CLOSED', 'The Redis driver is closed. Make a new one.');
     this.#client ??= this.#connect();
-    return this.#client;
-  }
-
-  /** Runs a script: all of it or, when no connection can be made, nothing. Redis caches it by its text. */
-  run(script: string, { keys = [], args = [], ...call }: Call): Promise<unknown> {
-    const values = args.map((arg) =>
-      arg instanceof Uint8Array ? Buffer.from(arg.buffer, arg.byteOffset, arg.length) : arg,
-    );
-    return this.use((client) => client.callBuffer('EVAL', script, keys.length, ...keys, ...values), call);
-  }
-
-  async use<T>(work: (client: Redis) => Promise<T>, { attempted, lost }: Call): Promise<T> {
-    const client = await this.client();
+    const client = await this.#client;
+    const values = args.map((arg) => (arg instanceof Uint8Array ? Buffer.from(arg) : arg));
     try {
-      return await work(client);
+      return (await client.callBuffer('EVAL', script, 0, ...values)) as T;
     } catch (cause) {
-      throw toWaybillError(cause, attempted, lost);
+      throw toWaybillError(cause as Error, attempted, lost);
     }
   }
 
   async close(): Promise<void> {
     this.#closed = true;
-    const client = await this.#client?.catch(() => undefined);
-    client?.disconnect();
+    await this.#client?.then((client) => client.disconnect()).catch(() => undefined);
   }
 
-  /** Nothing is repeated, queued or connected again behind our back. */
   async #connect(): Promise<Redis> {
-    const { url, silentMs } = this.#settings;
-    const client = new Redis(url, {
-      lazyConnect: true,
-      retryStrategy: null,
-      enableOfflineQueue: false,
-      autoResendUnfulfilledCommands: false,
-      enableReadyCheck: false,
-      disableClientInfo: true,
-      connectTimeout: silentMs,
-      socketTimeout: silentMs,
-    });
-    let said: unknown;
-    client.on('error', (error) => {
-      said = error;
-    });
-    client.once('close', () => {
-      this.#client = undefined;
-    });
+    const client = new Redis(this.#url, { ...PLAIN, ...SILENCE });
+    let said: Error | undefined;
+    client.on('error', (error) => (said = error));
+    client.once('close', () => (this.#client = undefined));
     try {
       await client.connect();
       return client;
     } catch (cause) {
       this.#client = undefined;
-      throw toWaybillError(said ?? cause, `connect to Redis at ${new URL(url).host}`);
+      throw toWaybillError(said ?? (cause as Error), `connect to Redis at ${new URL(this.#url).host}`);
     }
   }
 }

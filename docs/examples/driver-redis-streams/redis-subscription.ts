@@ -1,48 +1,32 @@
-import {
-  BatchError,
-  byDeadline,
-  type Delivery,
-  type Lane,
-  pause,
-  type Settlement,
-  type Subscription,
-  systemClock,
-  WaybillError,
-} from '@waybill/core/driver';
-import { type Entry, fromRedisMessage, type RedisDelivery } from './from-redis-message.ts';
+import type { Delivery, Settlement, Subscription } from '@waybill/core/driver';
+import { BatchError, byDeadline, pause, systemClock, WaybillError } from '@waybill/core/driver';
+import { type Entry, fromRedisMessage } from './from-redis-message.ts';
 import type { RedisConnection } from './redis-connection.ts';
-import { delayedKey, laneName, streamKey } from './redis-keys.ts';
-import { LONGEST_LEASE_MS } from './redis-options.ts';
-import { HOLD, TAKE } from './redis-scripts.ts';
+import { FREE_MS, HOLD, TAKE } from './redis-scripts.ts';
 
-/** A blocking read that is cut off may have taken messages, and sees no delayed or released ones. */
+/** A blocking read that is cut off may have taken messages, and sees neither due nor released ones. */
 const POLL_MS = 50;
-/** Idle times of a message that is anyone's, and of one that is removed. */
-const FREE = LONGEST_LEASE_MS;
-const GONE = '';
 
-export interface Source {
-  readonly queue: string;
-  readonly lane: Lane;
-  readonly leaseMs: number;
-}
-
-/** Leases have a clock, so a broken connection loses nothing: the next call goes on with what is held. */
+/** One lane. Leases have a clock, so a broken connection loses nothing: the next call goes on with what is held. */
 export class RedisSubscription implements Subscription {
   readonly #connection: RedisConnection;
-  readonly #source: Source;
-  readonly #held = new Set<RedisDelivery>();
-  #closed = false;
+  readonly #lane: string;
+  readonly #leaseMs: number;
+  readonly #held = new Set<Delivery>();
 
-  constructor(connection: RedisConnection, source: Source) {
+  constructor(connection: RedisConnection, lane: string, leaseMs: number) {
     this.#connection = connection;
-    this.#source = source;
+    this.#lane = lane;
+    this.#leaseMs = leaseMs;
   }
 
   async receive(max: number, signal: AbortSignal): Promise<readonly Delivery[]> {
     while (!signal.aborted) {
-      if (this.#closed) throw new WaybillError('CLOSED', `The subscription to "${this.#name}" is closed.`);
-      const deliveries = await this.#take(max);
+      const leaseUntil = systemClock.now() + this.#leaseMs;
+      const args = [this.#lane, max, FREE_MS - this.#leaseMs];
+      const entries = await this.#connection.run<Entry[]>(`receive from "${this.#lane}"`, TAKE, args);
+      const deliveries = entries.map((entry) => fromRedisMessage(entry, this.#lane, leaseUntil));
+      for (const delivery of deliveries) this.#held.add(delivery);
       if (deliveries.length > 0) return deliveries;
       await pause(systemClock, POLL_MS, signal);
     }
@@ -50,69 +34,41 @@ export class RedisSubscription implements Subscription {
   }
 
   async settle(batch: readonly Settlement[]): Promise<void> {
-    const ours = await this.#hold(
-      batch.map(({ delivery }) => delivery as RedisDelivery),
-      batch.map(({ action }) => (action === 'accept' ? GONE : FREE)),
-    );
-    for (const { delivery } of batch) this.#held.delete(delivery as RedisDelivery);
-    const failures = batch.flatMap(({ delivery }, index) =>
-      ours[index] === 1 ? [] : [{ index, error: leaseLost(delivery) }],
-    );
-    if (failures.length > 0) throw new BatchError(failures, batch.length);
+    const deliveries = batch.map(({ delivery }) => delivery);
+    const ours = await this.#hold(deliveries, (index) => (batch[index]?.action === 'accept' ? '' : FREE_MS));
+    for (const delivery of deliveries) this.#held.delete(delivery);
+    const lost = deliveries.flatMap(({ position }, index) => {
+      if (ours[index] === 1) return [];
+      return [
+        { index, error: new WaybillError('LEASE_LOST', `${position} is not ours any more: its lease was over.`) },
+      ];
+    });
+    if (lost.length > 0) throw new BatchError(lost, batch.length);
   }
 
   async extend(deliveries: readonly Delivery[]): Promise<readonly number[]> {
-    const leaseUntil = systemClock.now() + this.#source.leaseMs;
-    const ours = await this.#hold(
-      deliveries as readonly RedisDelivery[],
-      deliveries.map(() => this.#idle),
-    );
-    return ours.map((mine) => (mine === 1 ? leaseUntil : 0));
+    const leaseUntil = systemClock.now() + this.#leaseMs;
+    const ours = await this.#hold(deliveries, () => FREE_MS - this.#leaseMs);
+    return ours.map((mine) => mine * leaseUntil);
   }
 
-  /** Never hands out more than it is asked for. */
+  /** It is never asked for more than may be in flight. */
   async resize(_maxInFlight: number): Promise<void> {}
 
   async close(deadlineMs: number): Promise<void> {
-    this.#closed = true;
-    const held = [...this.#held];
-    this.#held.clear();
-    const free = held.map(() => FREE);
-    if (held.length > 0) await byDeadline(deadlineMs, this.#hold(held, free));
+    if (this.#held.size > 0)
+      await byDeadline(
+        deadlineMs,
+        this.#hold([...this.#held], () => FREE_MS),
+      );
   }
 
-  async #take(max: number): Promise<readonly RedisDelivery[]> {
-    const { queue, lane, leaseMs } = this.#source;
-    const leaseUntil = systemClock.now() + leaseMs;
-    const entries = await this.#connection.run(TAKE, {
-      attempted: `receive from "${this.#name}"`,
-      keys: [streamKey(queue, lane), delayedKey(queue, lane)],
-      args: [max, this.#idle],
+  /** Gives each a new idle time, or removes it where that is empty. Resolves with 1 for each that is ours. */
+  #hold(deliveries: readonly Delivery[], idle: (index: number) => number | ''): Promise<readonly number[]> {
+    const args = deliveries.flatMap(({ raw }, index) => {
+      const [id, count] = raw as Entry;
+      return [id, count, idle(index)];
     });
-    const deliveries = (entries as readonly Entry[]).map((entry) => fromRedisMessage(entry, this.#name, leaseUntil));
-    for (const delivery of deliveries) this.#held.add(delivery);
-    return deliveries;
+    return this.#connection.run(`settle or extend messages of "${this.#lane}"`, HOLD, [this.#lane, ...args]);
   }
-
-  async #hold(deliveries: readonly RedisDelivery[], idles: readonly (number | '')[]): Promise<readonly number[]> {
-    const ours = await this.#connection.run(HOLD, {
-      attempted: `settle or extend deliveries of "${this.#name}"`,
-      keys: [streamKey(this.#source.queue, this.#source.lane)],
-      args: deliveries.flatMap(({ raw, deliveries: count }, index) => [raw.id, count, idles[index] ?? FREE]),
-    });
-    return ours as readonly number[];
-  }
-
-  get #name(): string {
-    return laneName(this.#source.queue, this.#source.lane);
-  }
-
-  /** What is left of the longest lease after ours. */
-  get #idle(): number {
-    return LONGEST_LEASE_MS - this.#source.leaseMs;
-  }
-}
-
-function leaseLost({ position }: Delivery): WaybillError {
-  return new WaybillError('LEASE_LOST', `${position} is not held here any more: its lease was over.`);
 }
