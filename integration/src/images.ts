@@ -6,7 +6,7 @@ import { imageFile } from './paths.ts';
 import { type Progress, seconds, silent } from './progress.ts';
 import { setting } from './setting.ts';
 
-export type ImageKind = 'rabbitmq-current' | 'rabbitmq-old' | 'toxiproxy';
+export type ImageKind = 'rabbitmq-current' | 'rabbitmq-old' | 'redis' | 'toxiproxy';
 
 export interface Image {
   readonly name: string;
@@ -29,6 +29,11 @@ const recipes: Readonly<Record<ImageKind, Recipe>> = {
     setting: 'WAYBILL_RABBITMQ_OLD_IMAGE',
     official: 'rabbitmq:4.0',
     built: 'waybill/rabbitmq:4.0',
+  },
+  redis: {
+    setting: 'WAYBILL_REDIS_IMAGE',
+    official: 'redis:8.0',
+    built: 'waybill/redis:8.0',
   },
   toxiproxy: {
     setting: 'WAYBILL_TOXIPROXY_IMAGE',

@@ -17,6 +17,7 @@ export {
   startRabbitmq,
 } from './rabbitmq.ts';
 export { isBrokerGiven, rabbitmqPassword, rabbitmqUser, type RabbitmqVersion } from './rabbitmq-settings.ts';
+export { redisPassword, type RedisServer, startRedis } from './redis.ts';
 export { sweepLeftovers } from './sweep.ts';
 export { startToxiproxy, type ToxiproxyDescriptor, type ToxiproxyServer } from './toxiproxy.ts';
 export { startWorker, type Worker, type WorkerExit, type WorkerOptions } from './worker.ts';

@@ -49,7 +49,7 @@ export interface Program {
   /** Ignores its aborted signal. */
   readonly deaf?: boolean;
   readonly diesAtCopy?: DeathAtCopy;
-  /** Redrives the queue's dead letters instead of consuming. */
+  /** Redrives the queue's dead letters, again and again, instead of consuming. */
   readonly redrives?: true;
 }
 
@@ -90,7 +90,7 @@ export async function runProgram(
     ...(program.sendTimeoutMs === undefined ? {} : { sendTimeoutMs: program.sendTimeoutMs }),
   });
   if (program.redrives === true) {
-    void bus.redrive(queue).catch(() => undefined);
+    void redriveOn(bus, queue);
     return { bus };
   }
   const handlers = Object.fromEntries(
@@ -101,6 +101,15 @@ export async function runProgram(
   );
   const consumer = await bus.consume(queue, handlers, program.options);
   return { bus, consumer };
+}
+
+/** Letters that a dead process held come back only after its lease. */
+async function redriveOn(bus: Bus, queue: QueueContract): Promise<void> {
+  try {
+    for (;;) await bus.redrive(queue);
+  } catch {
+    // The process is dead, or its bus is closed.
+  }
 }
 
 /** `driver`, whose process dies around the hand-over of a copy. */

@@ -5,6 +5,7 @@ import {
   type Lane,
   type Queue,
   type Topology,
+  untilAborted,
   WaybillError,
 } from '@waybill/core/driver';
 import type { Channel, Options } from 'amqplib';
@@ -14,7 +15,6 @@ import type { RabbitmqLookup } from './rabbitmq-lookup.ts';
 import type { RabbitmqManagement } from './rabbitmq-management.ts';
 import { type Entity, entitiesOf, type ExchangeEntity } from './rabbitmq-topology.ts';
 import { entityOf } from './to-rabbitmq-message.ts';
-import { untilAborted } from './wait.ts';
 
 export class RabbitmqAdmin implements Admin {
   readonly #lookup: RabbitmqLookup;

@@ -1,9 +1,8 @@
 import type { EventEmitter } from 'node:events';
-import { WaybillError } from '@waybill/core/driver';
+import { byDeadline, WaybillError } from '@waybill/core/driver';
 import { type Channel, type ChannelModel, type ConfirmChannel, connect } from 'amqplib';
 import { toWaybillError } from './rabbitmq-error.ts';
 import type { Settings } from './rabbitmq-options.ts';
-import { byDeadline } from './wait.ts';
 
 interface Live {
   readonly model: ChannelModel;

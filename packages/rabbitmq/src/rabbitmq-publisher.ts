@@ -1,4 +1,4 @@
-import { BatchError, type BatchFailure, type OutgoingMessage, WaybillError } from '@waybill/core/driver';
+import { BatchError, type BatchFailure, type OutgoingMessage, untilAborted, WaybillError } from '@waybill/core/driver';
 import type { ConfirmChannel } from 'amqplib';
 import { ChannelPool } from './channel-pool.ts';
 import { closeQuietly, type RabbitmqConnection } from './rabbitmq-connection.ts';
@@ -7,7 +7,6 @@ import { RabbitmqFlight } from './rabbitmq-flight.ts';
 import { TOP_EXCHANGE } from './rabbitmq-ladder.ts';
 import type { Kind, RabbitmqLookup } from './rabbitmq-lookup.ts';
 import { entityOf } from './to-rabbitmq-message.ts';
-import { untilAborted } from './wait.ts';
 
 /** More than a process has open at once, but for bursts over many topics. */
 const IDLE_CHANNELS = 8;

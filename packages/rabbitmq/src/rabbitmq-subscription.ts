@@ -1,12 +1,14 @@
 import { randomBytes } from 'node:crypto';
 import {
   BatchError,
+  byDeadline,
   type Delivery,
   Inbox,
   type Lane,
   type Settlement,
   type SubscribeOptions,
   type Subscription,
+  untilAborted,
   WaybillError,
 } from '@waybill/core/driver';
 import type { Channel, ConsumeMessage } from 'amqplib';
@@ -14,7 +16,6 @@ import { closeQuietly, type RabbitmqConnection } from './rabbitmq-connection.ts'
 import { toWaybillError } from './rabbitmq-error.ts';
 import { leaseLost, type Received, RabbitmqSession } from './rabbitmq-session.ts';
 import { type RabbitmqTrial, SUSPECT_FROM } from './rabbitmq-trial.ts';
-import { byDeadline, untilAborted } from './wait.ts';
 
 export interface Source {
   readonly connection: RabbitmqConnection;

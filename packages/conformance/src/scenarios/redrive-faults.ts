@@ -95,7 +95,7 @@ export const redriveFaults: readonly Scenario[] = [
       const runs = new DeskRuns();
       await runs.consume(kit.bus(DESK));
       await runs.handled(kit, range(0, 150));
-      kit.same(await kit.letters(bus, desk), [], 'letters at the end');
+      await redrivenToTheEnd(kit, bus);
     },
   },
   {
@@ -113,17 +113,17 @@ export const redriveFaults: readonly Scenario[] = [
           send: async (batch, signal) => {
             await driver.send(batch, signal);
             calls += 1;
-            if (calls === 4 || calls === 6) await kit.faults.cut();
+            if (calls === 2 || calls === 4) await kit.faults.cut();
           },
         });
-      const bus = kit.bus({ ...DESK, seam: cutting });
+      const bus = kit.bus({ ...DESK, driver: { leaseMs: LEASE_MS }, seam: cutting });
       const redriven = await redriveThrough(kit, bus);
       const runs = new DeskRuns();
       await runs.consume(kit.bus(DESK));
       await runs.handled(kit, range(0, 400));
       kit.check(redriven > 0 && redriven <= 400, `the redrive that ends counts what it moved of 400, not ${redriven}`);
-      kit.check(calls >= 6, `the connection is cut twice meanwhile, after ${calls} calls`);
-      kit.same(await kit.letters(bus, desk), [], 'letters at the end');
+      kit.check(calls >= 4, `the connection is cut twice meanwhile, after ${calls} calls`);
+      await redrivenToTheEnd(kit, bus);
     },
   },
 ];
@@ -154,6 +154,15 @@ async function listThirtyTimes(kit: Kit, all: readonly number[]): Promise<Readon
   };
   await Promise.all([list(kit.bus(DESK)), list(kit.bus(DESK))]);
   return bodies;
+}
+
+/** What a dead process held, or was on its way through a broken connection, can be moved after its lease. */
+async function redrivenToTheEnd(kit: Kit, bus: Bus): Promise<void> {
+  const noLetters = async (): Promise<boolean> => {
+    await bus.redrive(desk);
+    return (await kit.letters(bus, desk)).length === 0;
+  };
+  await kit.eventually('redrive leaves no letters', noLetters, LEASE_MS + 20_000);
 }
 
 const bodiesIn = (

@@ -23,24 +23,27 @@ export const secrets: readonly Scenario[] = [
       using watch = new SecretsWatch(kit);
       const bus = kit.bus({ ...DESK, seam: watch.seam });
       const handled = new Set<number>();
+      const over = new AbortController();
       let running = 0;
       const handle = async (
         { n }: { readonly n: number },
         { signal }: { readonly signal: AbortSignal },
       ): Promise<void> => {
         running += 1;
-        if (n === 0 && running === 1) await aborted(signal);
+        if (n === 0 && running === 1) await Promise.race([aborted(signal), aborted(over.signal)]);
         if (signal.aborted) return watch.error('the reason of an aborted handler', signal.reason);
         handled.add(n);
       };
       await bus.consume(desk, { [Noted.type]: handle, [Work.type]: handle });
       await bus.publish(Noted, { n: 0 });
       await kit.eventually('a handler runs', () => running > 0, 20_000);
-      await kit.faults.cut();
+      for (let cuts = 0; cuts < 20 && errorsSeen(kit) < 2; cuts += 1) await cutWhilePublishing(kit, bus);
       const sends = [1, 2, 3].map((n) => bus.publish(Noted, { n }));
       for (let look = 0; look < 10; look += 1) watch.look('health', bus.health());
       await Promise.all(sends);
-      await kit.eventually('all are handled', () => handled.size >= 4, 30_000);
+      // Where leases have a clock a cut loses none: the handler goes on.
+      over.abort();
+      await kit.eventually('all are handled', () => [0, 1, 2, 3].every((n) => handled.has(n)), 30_000);
       watch.check(2);
     },
   },
@@ -142,6 +145,20 @@ export const secrets: readonly Scenario[] = [
     },
   },
 ];
+
+const errorsSeen = ({ events }: Kit): number =>
+  events.filter((event) => 'error' in event && event.error !== undefined).length;
+
+/** Some call is open when the connection goes: an idle one that breaks may show nowhere. */
+async function cutWhilePublishing(kit: Kit, bus: Bus): Promise<void> {
+  let cutting = true;
+  const publishing = (async () => {
+    while (cutting) await bus.publish(Noted, { n: 4 });
+  })();
+  await kit.faults.cut();
+  cutting = false;
+  await publishing;
+}
 
 function aborted(signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));

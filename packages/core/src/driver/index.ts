@@ -25,3 +25,4 @@ export type { BatchFailure, WaybillErrorCode } from './errors.ts';
 export { Inbox } from './inbox.ts';
 export { checkName, deadName, physicalName } from './names.ts';
 export { Prefix } from './prefix.ts';
+export { byDeadline, pause, untilAborted } from './wait.ts';

@@ -2,10 +2,11 @@ import type { Awaitable } from '../contract/validate.ts';
 import type { Clock } from '../driver/clock.ts';
 import type { Delivery, Subscription } from '../driver/driver.ts';
 import { WaybillError } from '../driver/errors.ts';
+import { pause } from '../driver/wait.ts';
 import { type Reconnect, backoffMs } from './backoff.ts';
 import { asWaybillError } from './failures.ts';
 import type { ConsumerStatus, Observe } from './observe.ts';
-import { pause, Signal } from './waiting.ts';
+import { Signal } from './waiting.ts';
 
 export interface ReceptionOptions {
   readonly name: string;

@@ -1,5 +1,3 @@
-import type { Clock } from '../driver/clock.ts';
-
 /** Wakes everyone who waits for the next change. */
 export class Signal {
   readonly #waiting: (() => void)[] = [];
@@ -20,20 +18,6 @@ export class Signal {
     if (this.#waiting.length === 0) return;
     for (const resolve of this.#waiting.splice(0)) resolve();
   }
-}
-
-/** Resolves after `ms`, or as soon as `signal` aborts. */
-export function pause(clock: Clock, ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const done = (): void => {
-      cancel();
-      signal.removeEventListener('abort', done);
-      resolve();
-    };
-    const cancel = clock.after(ms, done);
-    signal.addEventListener('abort', done, { once: true });
-    if (signal.aborted) done();
-  });
 }
 
 /** What `work` resolves with, unless `signal` aborts first; `work` then goes on unwatched. */

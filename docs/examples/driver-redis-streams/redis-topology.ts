@@ -1,0 +1,56 @@
+import { type Admin, deadName, type Depth, type Lane, type Queue, type Topology } from '@waybill/core/driver';
+import type { RedisConnection } from './redis-connection.ts';
+import { COUNT, PURGE, TOPOLOGY } from './redis-scripts.ts';
+import { nameOf } from './to-redis-message.ts';
+
+/** What must be there, and where: a member of a set, or a stream. */
+type Part = readonly [what: string, key: string, member: string];
+
+export class RedisTopology implements Admin {
+  readonly #connection: RedisConnection;
+
+  constructor(connection: RedisConnection) {
+    this.#connection = connection;
+  }
+
+  async apply(topology: Topology): Promise<readonly string[]> {
+    return (await this.#missing(topology, 'create')).map((what) => `Created ${what}.`);
+  }
+
+  async verify(topology: Topology): Promise<readonly string[]> {
+    return (await this.#missing(topology, 'verify')).map((what) => `There is no ${what}.`);
+  }
+
+  async depth({ name }: Queue): Promise<Depth> {
+    const count = (lane: string): Promise<number[]> => this.#connection.run(`count "${lane}"`, COUNT, [lane]);
+    const [held = 0, free = 0, stored = 0, delayed = 0, due = 0] = await count(name);
+    const [, , deadLettered = 0] = await count(deadName(name));
+    return { ready: stored - held + free + due, inFlight: held - free, delayed: delayed - due, deadLettered };
+  }
+
+  /** What is handed out is lost to its holder. */
+  async purge({ name: queue }: Queue, lane: Lane): Promise<void> {
+    await this.#connection.run(`purge "${queue}"`, PURGE, [nameOf({ queue, lane })]);
+  }
+
+  async #missing(topology: Topology, mode: 'create' | 'verify'): Promise<readonly string[]> {
+    const parts = partsOf(topology);
+    const args = [mode, ...parts.flatMap(([, ...place]) => place)];
+    const missing = await this.#connection.run<number[]>('look after topics and queues', TOPOLOGY, args);
+    return missing.map((index) => String(parts[index]?.[0]));
+  }
+}
+
+function partsOf({ topics, queues }: Topology): readonly Part[] {
+  return [
+    ...topics.map(({ name }): Part => [`topic "${name}"`, 'waybill:topics', name]),
+    ...queues.flatMap(({ name, bindings }) => [
+      ...[name, deadName(name)].map((lane): Part => [`queue "${lane}"`, `waybill:queue:${lane}`, '']),
+      ...bindings.flatMap(({ topic, types }) => types.map((type) => bound(name, topic.name, type))),
+    ]),
+  ];
+}
+
+function bound(queue: string, topic: string, type: string): Part {
+  return [`binding of queue "${queue}" to topic "${topic}" for ${type}`, `waybill:bound:${topic}:${type}`, queue];
+}
