@@ -15,6 +15,7 @@ const STEPS = [
   { name: 'lint', after: 'build', load: () => import('./checks/lint.mjs') },
   { name: 'unused', after: 'build', load: () => import('./checks/unused.mjs') },
   { name: 'packages', after: 'build', load: () => import('./checks/packages.mjs') },
+  { name: 'conformance', after: 'build', load: () => import('./checks/conformance.mjs') },
   { name: 'docs', after: 'build', load: () => import('./checks/docs.mjs') },
 ];
 

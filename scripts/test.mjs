@@ -4,12 +4,14 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 
 import { build, ensureDependencies, ensureNode, main, root, run } from './bootstrap.mjs';
+import { countRuns, runConformance } from './conformance/run.mjs';
+import { SUBJECTS } from './conformance/subjects.mjs';
 import { ensureNodeOf, otherNodes } from './nodes.mjs';
 import { Tally } from './tally.mjs';
 import { runVitest } from './vitest.mjs';
 
-const STAGES = ['unit', 'nodes', 'integration', 'docs'];
-const NEED_BROKERS = ['integration', 'docs'];
+const STAGES = ['unit', 'nodes', 'integration', 'docs', 'conformance'];
+const NEED_BROKERS = ['integration', 'docs', 'conformance'];
 
 await main(async () => {
   const { stages, filter } = readArguments();
@@ -75,12 +77,27 @@ async function prepareBrokers(tally, stages) {
 async function withBrokers(tally, stages, filter) {
   const wanted = NEED_BROKERS.filter((stage) => stages.includes(stage));
   for (const stage of wanted) {
-    if (existsSync(join(root, stage, 'vitest.config.ts'))) {
+    // A filter names test files, and these are none.
+    if (stage === 'conformance') {
+      if (filter.length === 0) await quickSets(tally);
+    } else if (existsSync(join(root, stage, 'vitest.config.ts'))) {
       await tests(tally, { name: `${stage} tests`, cwd: join(root, stage), live: stages.length === 1 }, filter);
     } else {
       tally.note(`${stage} tests: ${stage}/vitest.config.ts does not exist, so there are none`);
     }
   }
+}
+
+/** The quick set on everything that there is a driver for; what failed shows its whole output. */
+async function quickSets(tally) {
+  // With a broker given by URL no container is started.
+  const isGiven = Boolean(process.env.WAYBILL_RABBITMQ_URL);
+  const subjects = SUBJECTS.filter(({ setting }) => !isGiven || setting === undefined || Boolean(process.env[setting]));
+  await tally.stage(`conformance, quick set of ${subjects.map(({ name }) => name).join(', ')}`, async () => {
+    const runs = await runConformance(subjects, { quick: true });
+    const bad = runs.filter(({ code }) => code !== 0);
+    return { ...countRuns(runs), output: bad.map(({ subject, output }) => `${subject.name}\n${output}`).join('\n') };
+  });
 }
 
 function tests(tally, options, filter = []) {

@@ -9,7 +9,7 @@ const NO_NETWORK = 'there is no network';
 /** The memory driver: faults are what can be done in a process, processes are simulated. */
 export const harness: Harness = {
   name: 'memory',
-  version: () => Promise.resolve(process.version),
+  version: () => Promise.resolve(`Node ${process.versions.node}`),
   faults: ['cut', 'kill', 'start', 'refuseDeadLane', 'kill-process'],
   without: {
     blackHole: NO_NETWORK,
@@ -19,7 +19,8 @@ export const harness: Harness = {
     'freeze-process': ONE_PROCESS,
     'wrong-password': 'there are no credentials',
   },
-  parallel: 16,
+  parallel: 24,
+  isolated: true,
   depthWithinMs: 10_000,
   open: () => Promise.resolve(new MemorySession()),
   close: () => Promise.resolve(),

@@ -1,149 +1,62 @@
-import { type Harness, type Session, wrapDriver } from '@waybill/conformance';
-import type { Driver } from '@waybill/core';
-import { deadName, type Queue, type Topology } from '@waybill/core/driver';
-import { connect } from 'amqplib';
-import type { Proxy } from '../proxy.ts';
-import { startProxy } from '../proxy.ts';
-import { type Rabbitmq, startRabbitmq } from '../rabbitmq.ts';
-import { rabbitmqPassword, type RabbitmqVersion } from '../rabbitmq-settings.ts';
+import type { FaultName, Harness } from '@waybill/conformance';
 import { printProgress } from '../progress.ts';
-import { startToxiproxy, type ToxiproxyServer } from '../toxiproxy.ts';
-import { createDriver } from './rabbitmq-driver.ts';
+import { startRabbitmq } from '../rabbitmq.ts';
+import { rabbitmqPassword, type RabbitmqVersion, rabbitmqVersions } from '../rabbitmq-settings.ts';
+import { setting } from '../setting.ts';
+import { startProxy } from '../proxy.ts';
+import { startToxiproxy } from '../toxiproxy.ts';
+import { type Broker, RabbitmqSession, sweepRabbitmq } from './rabbitmq-session.ts';
+import { forgetTraces } from './traces.ts';
 
-interface Running {
-  readonly broker: Rabbitmq;
-  readonly toxiproxy: ToxiproxyServer;
-}
+const NETWORK: readonly FaultName[] = ['cut', 'blackHole', 'delay', 'loseConfirms'];
+const CONTAINER: readonly FaultName[] = ['pause', 'kill', 'start'];
+const ALWAYS: readonly FaultName[] = ['refuseDeadLane', 'kill-process', 'freeze-process', 'wrong-password'];
 
-/** A real RabbitMQ of that version, with every fault for real. It is started by the first scenario. */
+/**
+ * A real RabbitMQ of that version, with every fault for real. It is started by the first scenario. One that is given by
+ * URL is left as it was, and so without the faults of its network and its container.
+ */
 export function rabbitmqHarness(version: RabbitmqVersion): Harness {
-  let running: Promise<Running> | undefined;
-  const start = (): Promise<Running> => {
-    running ??= startBoth(version);
+  let running: Promise<Broker> | undefined;
+  const start = (): Promise<Broker> => {
+    running ??= startBroker(version);
     return running;
   };
+  const { urlSetting } = rabbitmqVersions[version];
+  const given = setting(urlSetting);
   return {
     name: 'rabbitmq',
-    version: async () => (await start()).broker.version,
-    faults: [
-      'cut',
-      'blackHole',
-      'delay',
-      'loseConfirms',
-      'pause',
-      'kill',
-      'start',
-      'refuseDeadLane',
-      'kill-process',
-      'freeze-process',
-      'wrong-password',
-    ],
+    version: async () => (await start()).rabbitmq.version,
+    faults: given === undefined ? [...NETWORK, ...CONTAINER, ...ALWAYS] : ALWAYS,
+    ...(given === undefined ? {} : { without: withoutContainers(`the broker is given by ${urlSetting}`) }),
     parallel: 6,
     depthWithinMs: 30_000,
-    secrets: [rabbitmqPassword, encodeURIComponent(rabbitmqPassword)],
-    async open() {
-      const { broker, toxiproxy } = await start();
-      return new RabbitmqSession(broker, await startProxy(toxiproxy.descriptor, broker.url));
-    },
+    secrets: secretsOf(given),
+    open: async () => RabbitmqSession.open(await start()),
     async close() {
-      if (running === undefined) return;
-      const { broker, toxiproxy } = await running;
-      await Promise.allSettled([broker.stop(), toxiproxy.stop()]);
+      const broker = await running;
+      await Promise.allSettled([broker?.rabbitmq.stop(), broker?.toxiproxy?.stop()]);
+      forgetTraces();
     },
   };
 }
 
-async function startBoth(version: RabbitmqVersion): Promise<Running> {
+async function startBroker(version: RabbitmqVersion): Promise<Broker> {
   const progress = printProgress();
-  const [broker, toxiproxy] = await Promise.all([startRabbitmq({ version, progress }), startToxiproxy(progress)]);
-  return { broker, toxiproxy };
+  if (setting(rabbitmqVersions[version].urlSetting) !== undefined) {
+    const rabbitmq = await startRabbitmq({ version, progress });
+    await sweepRabbitmq(rabbitmq.url, progress);
+    return { rabbitmq };
+  }
+  const [rabbitmq, toxiproxy] = await Promise.all([startRabbitmq({ version, progress }), startToxiproxy(progress)]);
+  return { rabbitmq, toxiproxy, openProxy: () => startProxy(toxiproxy.descriptor, rabbitmq.url) };
 }
 
-class RabbitmqSession implements Session {
-  readonly #broker: Rabbitmq;
-  readonly #proxy: Proxy;
-  readonly #topologies: Topology[] = [];
-  readonly worker: NonNullable<Session['worker']>;
-  readonly faults: Session['faults'];
-
-  constructor(broker: Rabbitmq, proxy: Proxy) {
-    this.#broker = broker;
-    this.#proxy = proxy;
-    this.worker = { url: new URL('./rabbitmq-driver.js', import.meta.url).href, options: { url: proxy.url } };
-    this.faults = {
-      cut: () => proxy.cut(),
-      blackHole: (on) => proxy.blackHole(on),
-      delay: (ms) => proxy.latency(ms),
-      loseConfirms: (on) => proxy.loseAnswers(on),
-      pause: (on) => (on ? broker.pause() : broker.unpause()),
-      kill: async () => {
-        // What was declared a moment ago would come back empty.
-        await broker.saveQueues();
-        await broker.kill();
-      },
-      start: () => broker.start(),
-      refuseDeadLane: (queue, on) => this.#refuseDeadLane(queue, on),
-    };
-  }
-
-  createDriver(settings: Parameters<Session['createDriver']>[0] = {}): Driver {
-    const driver = createDriver(this.worker.options, settings);
-    const { admin } = driver;
-    if (admin === undefined) return driver;
-    // What is made through the session is removed with it.
-    return wrapDriver(driver, {
-      admin: {
-        apply: (topology, signal) => {
-          this.#topologies.push(topology);
-          return admin.apply(topology, signal);
-        },
-        depth: (queue) => admin.depth(queue),
-        purge: (queue, lane) => admin.purge(queue, lane),
-      },
-    });
-  }
-
-  async close(): Promise<void> {
-    await this.#proxy.close();
-    const connection = await connect(this.#broker.url);
-    try {
-      for (const { topics, queues } of this.#topologies) {
-        for (const { name } of queues) await remove(connection, [name, deadName(name)], []);
-        await remove(
-          connection,
-          [],
-          topics.map(({ name }) => name),
-        );
-      }
-    } finally {
-      await connection.close();
-    }
-  }
-
-  async #refuseDeadLane(queue: Queue, on: boolean): Promise<void> {
-    const connection = await connect(this.#broker.url);
-    try {
-      if (on) await remove(connection, [deadName(queue.name)], []);
-    } finally {
-      await connection.close();
-    }
-    if (on) return;
-    const driver = createDriver({ url: this.#broker.url }, {});
-    await driver.admin?.apply(
-      { topics: queue.bindings.map(({ topic }) => topic), queues: [queue] },
-      new AbortController().signal,
-    );
-    await driver.close(Date.now() + 2_000);
-  }
+function withoutContainers(why: string): NonNullable<Harness['without']> {
+  return Object.fromEntries([...NETWORK, ...CONTAINER].map((fault) => [fault, why]));
 }
 
-async function remove(
-  connection: Awaited<ReturnType<typeof connect>>,
-  queues: readonly string[],
-  exchanges: readonly string[],
-): Promise<void> {
-  const channel = await connection.createChannel();
-  for (const queue of queues) await channel.deleteQueue(queue);
-  for (const exchange of exchanges) await channel.deleteExchange(exchange);
-  await channel.close();
+function secretsOf(given: string | undefined): readonly string[] {
+  const password = given === undefined ? rabbitmqPassword : decodeURIComponent(new URL(given).password);
+  return [password, encodeURIComponent(password)];
 }

@@ -4,6 +4,7 @@ import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
 import type { Harness } from './harness.ts';
+import { loadModule } from './load-module.ts';
 import { reportOf, summarize } from './report.ts';
 import { type Result, runScenarios, selectScenarios } from './run.ts';
 import type { Scenario } from './scenario.ts';
@@ -74,7 +75,7 @@ function lineOf({ outcome, durationMs, id, sentence, note = '' }: Result, count:
 }
 
 async function load(file: string): Promise<Harness> {
-  const module = (await import(pathToFileURL(resolve(file)).href)) as { readonly harness?: Harness };
+  const module = (await loadModule(pathToFileURL(resolve(file)).href)) as { readonly harness?: Harness };
   if (module.harness === undefined) throw new Error(`${file} exports no \`harness\`.`);
   return module.harness;
 }
@@ -87,11 +88,6 @@ function say(text: string, code: number): number {
 try {
   process.exitCode = await main();
 } catch (error) {
-  const { code, message } = error as NodeJS.ErrnoException;
-  const typescript =
-    code === 'ERR_UNKNOWN_FILE_EXTENSION'
-      ? ' This Node loads no TypeScript: use Node 22.18 or newer, or compile the file first.'
-      : '';
-  process.stderr.write(`${message}${typescript}\n`);
+  process.stderr.write(`${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
   process.exitCode = 2;
 }

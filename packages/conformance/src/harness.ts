@@ -1,5 +1,5 @@
 import type { Driver } from '@waybill/core';
-import type { Queue } from '@waybill/core/driver';
+import type { Queue, Topology } from '@waybill/core/driver';
 
 /** What can be done to a broker or its network while a scenario runs. */
 export interface Faults {
@@ -52,8 +52,8 @@ export interface Session {
   readonly worker?: WorkerModule;
   /** Where processes are simulated: what a driver holds goes back, as if its process had died. */
   killDriver?(driver: Driver): void;
-  /** Removes what the scenario made on the broker; `prefix` begins all its names. */
-  close(prefix: string): Promise<void>;
+  /** Removes what the scenario made on the broker. `prefix` begins all its names; worker processes made some of `topology`. */
+  close(prefix: string, topology: Topology): Promise<void>;
 }
 
 /** A broker under test. Write one for yours: `docs/writing-a-driver.md`. */
@@ -68,6 +68,8 @@ export interface Harness {
   readonly without?: Partial<Readonly<Record<FaultName, string>>>;
   /** Scenarios at the same time. @default 4 */
   readonly parallel?: number;
+  /** Every session has a whole broker of its own, so that no fault reaches another one's. @default false */
+  readonly isolated?: boolean;
   /** Words that must appear in no error, event or report: passwords. */
   readonly secrets?: readonly string[];
   /** How soon a depth is true once nothing moves, where that is sooner than is promised. @default 90_000 */

@@ -7,7 +7,7 @@ import {
   type ObserveEvent,
   type QueueContract,
 } from '@waybill/core';
-import type { Capabilities, Queue } from '@waybill/core/driver';
+import type { Capabilities, Queue, Topology } from '@waybill/core/driver';
 import * as contracts from './contracts.ts';
 import { eventually } from './eventually.ts';
 import type { DriverSettings, Faults, Harness, Session } from './harness.ts';
@@ -48,6 +48,7 @@ export class Kit {
   readonly events: ObserveEvent[] = [];
   readonly #buses: Bus[] = [];
   readonly #workers: Worker[] = [];
+  #named = 0;
   #capabilities: Capabilities | undefined;
   #closed = false;
 
@@ -95,7 +96,8 @@ export class Kit {
 
   /** A consumer in a process of its own. Resolves once messages sent from now on would arrive. */
   async worker(program: Omit<Program, 'prefix'>, settings: DriverSettings = {}): Promise<Worker> {
-    const name = `worker ${this.#workers.length}`;
+    // Not by how many run: two that start together would share a name.
+    const name = `worker ${this.#named++}`;
     const context = {
       session: this.session,
       history: this.history,
@@ -143,13 +145,20 @@ export class Kit {
     return letters;
   }
 
+  /** What any process of a scenario can have made of the suite's contracts. */
+  #topology(): Topology {
+    const uses = this.capabilities.ordering === 'none' ? ALL : [...ALL, contracts.track];
+    const driver = this.session.createDriver();
+    return createBus({ source: '/conformance', driver, uses, prefix: this.prefix }).topology();
+  }
+
   /** Ends everything that the scenario started and removes what it made. */
   async close(): Promise<void> {
     this.#closed = true;
     for (const worker of this.#workers) if (worker.alive) worker.kill();
     await Promise.allSettled(this.#workers.map((worker) => worker.ended));
     await Promise.allSettled(this.#buses.map((bus) => bus.close({ deadlineMs: 3_000 })));
-    await this.session.close(this.prefix);
+    await this.session.close(this.prefix, this.#topology());
   }
 }
 

@@ -6,20 +6,33 @@ interface Subject {
   readonly version: string;
 }
 
-/** One line of `conformance.json`. */
+/** What `--json` writes. */
+export interface Report extends Subject {
+  /** Day of the run. */
+  readonly date: string;
+  readonly results: readonly ReportLine[];
+}
+
 export interface ReportLine {
-  readonly driver: string;
-  readonly version: string;
   readonly scenario: string;
   readonly outcome: Result['outcome'];
   readonly durationMs: number;
-  /** Day of the run. */
-  readonly date: string;
+  /** Why it is not applicable, or how what is not declared was refused, or what failed. */
+  readonly note?: string;
 }
 
-export function reportOf({ driver, version }: Subject, results: readonly Result[]): readonly ReportLine[] {
-  const date = new Date().toISOString().slice(0, 10);
-  return results.map(({ id, outcome, durationMs }) => ({ driver, version, scenario: id, outcome, durationMs, date }));
+export function reportOf({ driver, version }: Subject, results: readonly Result[]): Report {
+  return {
+    driver,
+    version,
+    date: new Date().toISOString().slice(0, 10),
+    results: results.map(({ id, outcome, durationMs, note }) => ({
+      scenario: id,
+      outcome,
+      durationMs,
+      ...(note === undefined ? {} : { note }),
+    })),
+  };
 }
 
 /** What a person wants to know at the end: every failure with its history, then the counts. */
@@ -29,7 +42,7 @@ export function summarize({ driver, version }: Subject, results: readonly Result
   const counts = [
     `${count('passed')} passed`,
     `${failed.length} failed`,
-    `${count('refused')} not declared`,
+    `${count('refused')} not declared and refused`,
     `${count('not applicable')} not applicable`,
   ].join(', ');
   const failures = failed.map(({ note }) => `\n${note ?? ''}\n`).join('');

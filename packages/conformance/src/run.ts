@@ -1,8 +1,9 @@
 import { inspect } from 'node:util';
-import type { FaultName, Harness, Session } from './harness.ts';
+import type { FaultName, Harness } from './harness.ts';
 import { Kit, Unmet } from './kit.ts';
-import { declares, type Scenario } from './scenario.ts';
+import { type Scenario, undeclaredNeed } from './scenario.ts';
 import { SCENARIOS } from './scenarios/all.ts';
+import { proveRefusal } from './undeclared.ts';
 
 export type Outcome = 'passed' | 'failed' | 'refused' | 'not applicable';
 
@@ -10,7 +11,7 @@ export interface Result {
   readonly id: string;
   readonly guarantee: string;
   readonly sentence: string;
-  /** `refused`: the driver does not declare what it needs, and says so at start. */
+  /** `refused`: the driver does not declare what it needs, and it was proven that this is refused. */
   readonly outcome: Outcome;
   readonly durationMs: number;
   /** Why it is not applicable, or what was expected and what happened. */
@@ -47,12 +48,14 @@ export async function runScenarios(options: RunOptions): Promise<readonly Result
     results.set(scenario.id, result);
     options.onResult?.(result);
   };
-  const waiting = scenarios.filter(({ alone }) => alone !== true);
+  const isAlone = ({ alone }: Scenario): boolean => alone === true && harness.isolated !== true;
+  // The longest first: none of them shall be what the others have to be waited for.
+  const waiting = scenarios.filter((each) => !isAlone(each)).toSorted((a, b) => b.deadlineMs - a.deadlineMs);
   const next = async (): Promise<void> => {
     for (let scenario = waiting.shift(); scenario !== undefined; scenario = waiting.shift()) await run(scenario);
   };
   await Promise.all(Array.from({ length: harness.parallel ?? PARALLEL }, next));
-  for (const scenario of scenarios.filter(({ alone }) => alone === true)) await run(scenario);
+  for (const scenario of scenarios.filter(isAlone)) await run(scenario);
   return scenarios.flatMap(({ id }) => results.get(id) ?? []);
 }
 
@@ -70,16 +73,15 @@ export async function runScenario(harness: Harness, scenario: Scenario): Promise
   });
   const missing = scenario.faults?.find((fault) => !harness.faults.includes(fault));
   if (missing !== undefined) return result('not applicable', reasonOf(harness, missing));
-  const session = await harness.open();
-  const lacking = lackingNeed(scenario, session);
-  if (lacking !== undefined) {
-    await session.close('');
-    return result('refused', `the driver does not declare "${lacking}"`);
-  }
-  const kit = new Kit(harness, session);
+  const kit = new Kit(harness, await harness.open());
   try {
-    await withinDeadline(scenario, kit);
-    return result('passed');
+    const undeclared = undeclaredNeed(scenario, kit.session.createDriver());
+    if (undeclared === undefined) {
+      await withinDeadline(scenario.deadlineMs, scenario.run(kit));
+      return result('passed');
+    }
+    await withinDeadline(scenario.deadlineMs, proveRefusal(kit, undeclared));
+    return result('refused', `the driver does not declare "${undeclared}", and what needs it is refused`);
   } catch (error) {
     return result('failed', describeFailure(scenario, kit, error));
   } finally {
@@ -87,22 +89,16 @@ export async function runScenario(harness: Harness, scenario: Scenario): Promise
   }
 }
 
-async function withinDeadline(scenario: Scenario, kit: Kit): Promise<void> {
+async function withinDeadline(deadlineMs: number, running: Promise<void>): Promise<void> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`it did not end within ${scenario.deadlineMs} ms`)), scenario.deadlineMs);
+    timer = setTimeout(() => reject(new Error(`it did not end within ${deadlineMs} ms`)), deadlineMs);
   });
   try {
-    await Promise.race([scenario.run(kit), late]);
+    await Promise.race([running, late]);
   } finally {
     clearTimeout(timer);
   }
-}
-
-function lackingNeed({ needs }: Scenario, session: Session): string | undefined {
-  const driver = session.createDriver();
-  const has = { admin: driver.admin !== undefined, browse: driver.browse !== undefined };
-  return needs?.find((need) => !declares(need, driver.capabilities, has));
 }
 
 function reasonOf(harness: Harness, fault: FaultName): string {

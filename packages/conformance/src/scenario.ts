@@ -1,10 +1,10 @@
-import type { Capabilities } from '@waybill/core/driver';
+import type { Driver } from '@waybill/core';
 import type { Guarantee } from './guarantees.ts';
 import type { FaultName } from './harness.ts';
 import type { Kit } from './kit.ts';
 
 /** What a driver must declare for a scenario to make sense. */
-export type Need = 'ordering' | 'delay' | 'admin' | 'browse';
+export type Need = 'ordering' | 'delay' | 'admin';
 
 /** One proof of one guarantee. */
 export interface Scenario {
@@ -24,17 +24,12 @@ export interface Scenario {
   readonly run: (kit: Kit) => Promise<void>;
 }
 
-/** Whether a driver with these capabilities declares what a scenario needs. */
-export function declares(
-  need: Need,
-  capabilities: Capabilities,
-  has: { readonly admin: boolean; readonly browse: boolean },
-): boolean {
+/** The first need of a scenario that a driver does not declare. */
+export function undeclaredNeed({ needs = [] }: Scenario, { capabilities, admin }: Driver): Need | undefined {
   const declared: Readonly<Record<Need, boolean>> = {
     ordering: capabilities.ordering !== 'none',
     delay: capabilities.maxDelayMs > 0,
-    admin: has.admin,
-    browse: has.browse,
+    admin: admin !== undefined,
   };
-  return declared[need];
+  return needs.find((need) => !declared[need]);
 }

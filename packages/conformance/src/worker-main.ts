@@ -1,4 +1,5 @@
 import type { CreateDriver } from './harness.ts';
+import { loadModule } from './load-module.ts';
 import { type Running, runProgram } from './program.ts';
 import type { Answer, Order } from './worker.ts';
 
@@ -18,7 +19,7 @@ async function obey(order: Order): Promise<void> {
     await running?.bus.close({ deadlineMs: order.deadlineMs });
     return process.exit(0);
   }
-  const { createDriver } = (await import(order.module.url)) as { readonly createDriver: CreateDriver };
+  const { createDriver } = (await loadModule(order.module.url)) as { readonly createDriver: CreateDriver };
   const driver = createDriver(order.module.options, order.settings);
   running = await runProgram(
     driver,

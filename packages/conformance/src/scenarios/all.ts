@@ -15,11 +15,12 @@ import { deadLetterFaults } from './dead-letter-faults.ts';
 import { order } from './order.ts';
 import { orderFaults } from './order-faults.ts';
 import { stored } from './stored.ts';
-import { storedFaults } from './stored-faults.ts';
 import { atLeastOnce } from './at-least-once.ts';
 import { copies } from './copies.ts';
 import { attempts } from './attempts.ts';
+import { attemptsFaults } from './attempts-faults.ts';
 import { fidelity } from './fidelity.ts';
+import { fidelityFaults } from './fidelity-faults.ts';
 import { recoveryHealth } from './recovery-health.ts';
 import { recovery } from './recovery.ts';
 import { redrive } from './redrive.ts';
@@ -31,10 +32,10 @@ import { secrets } from './secrets.ts';
 /** All of them, in the order of the guarantees. */
 export const SCENARIOS: readonly Scenario[] = [
   ...stored,
-  ...storedFaults,
   ...atLeastOnce,
   ...copies,
   ...attempts,
+  ...attemptsFaults,
   ...retry,
   ...deadLetter,
   ...deadLetterFaults,
@@ -56,6 +57,7 @@ export const SCENARIOS: readonly Scenario[] = [
   ...redriveFaults,
   ...depth,
   ...fidelity,
+  ...fidelityFaults,
   ...refusal,
   ...secrets,
 ];

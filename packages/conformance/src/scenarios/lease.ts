@@ -12,6 +12,7 @@ export const lease: readonly Scenario[] = [
     guarantee: 'lease',
     sentence: 'a handler that runs for more than three leases keeps its message: nobody else gets it',
     deadlineMs: 60_000,
+    quick: true,
     async run(kit: Kit) {
       const bus = kit.bus();
       await bus.provision();

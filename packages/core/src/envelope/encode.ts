@@ -17,7 +17,7 @@ export function encodeStructured(message: Message): Encoded {
   const event = attributes(message);
   const { data } = message;
   if (data instanceof Uint8Array) event['data_base64'] = base64(data);
-  else if (data !== undefined) event['data'] = data;
+  else if (data !== undefined) event['data'] = jsonOf(data);
   return { contentType: STRUCTURED, body: Buffer.from(JSON.stringify(event)), headers: {} };
 }
 
@@ -55,8 +55,16 @@ function addOptional(event: Record<string, unknown>, metadata: Metadata): void {
 }
 
 function bytesOf(data: unknown): Uint8Array {
-  if (data instanceof Uint8Array) return data;
-  return data === undefined ? EMPTY : Buffer.from(JSON.stringify(data));
+  // The application may use its buffer again before the message is sent.
+  if (data instanceof Uint8Array) return new Uint8Array(data);
+  return data === undefined ? EMPTY : Buffer.from(JSON.stringify(jsonOf(data)));
+}
+
+/** JSON leaves these out without a word. */
+function jsonOf(data: unknown): unknown {
+  if (typeof data === 'function' || typeof data === 'symbol')
+    throw new TypeError(`JSON has no form for a ${typeof data}`);
+  return data;
 }
 
 function base64(data: Uint8Array): string {

@@ -63,6 +63,12 @@ export class Outcomes {
     return this.#copies;
   }
 
+  /** Ordered queues hold in the process; what waits for another queue is a delayed copy, which not every broker can store. */
+  get #canWait(): boolean {
+    const { queue, capabilities } = this.#options;
+    return queue.ordered || capabilities.maxDelayMs > 0;
+  }
+
   /** What the handler collected is stored first, then its delivery is accepted. */
   succeeded(
     task: Task,
@@ -93,6 +99,7 @@ export class Outcomes {
     const { settings, random } = this.#options;
     const verdict = judge(thrown, task.bookkeeping.attempt, settings.retry, random);
     if (verdict.kind === 'dead') return this.dead(task, verdict.reason, thrown);
+    if (!this.#canWait) return this.dead(task, 'handler-failed', thrown);
     this.#retry(task, thrown, verdict.delayMs);
     return 'retried';
   }
@@ -109,7 +116,7 @@ export class Outcomes {
       return this.#holdFor(task, this.#failedOnce(task, error), dueAt);
     }
     const now = clock.now();
-    const waiting = waitForNewer(this.#bookkeeping(task), now, settings.unknownForMs);
+    const waiting = this.#canWait ? waitForNewer(this.#bookkeeping(task), now, settings.unknownForMs) : undefined;
     if (waiting === undefined) this.dead(task, reason, error);
     else this.#hop(task, waiting, now + UNKNOWN_DELAY_MS);
   }

@@ -1,7 +1,7 @@
 import type { Contract } from '../contract/contract.ts';
 import { type Awaitable, chain, validate } from '../contract/validate.ts';
 import type { Clock } from '../driver/clock.ts';
-import type { Capabilities, OutgoingMessage, Target } from '../driver/driver.ts';
+import type { Driver, OutgoingMessage, Target } from '../driver/driver.ts';
 import { WaybillError } from '../driver/errors.ts';
 import { physicalName } from '../driver/names.ts';
 import { RESERVED_ATTRIBUTES } from '../envelope/decode.ts';
@@ -47,7 +47,7 @@ export interface PrepareOptions {
   readonly source: string;
   readonly prefix: string;
   readonly clock: Clock;
-  readonly capabilities: Capabilities;
+  readonly driver: Pick<Driver, 'name' | 'capabilities'>;
   readonly codec: Codec | undefined;
 }
 
@@ -65,13 +65,14 @@ export class Preparer {
 
   constructor(options: PrepareOptions) {
     this.#options = options;
-    this.#encode = options.capabilities.envelope === 'binary' ? encodeBinary : encodeStructured;
+    this.#encode = options.driver.capabilities.envelope === 'binary' ? encodeBinary : encodeStructured;
   }
 
-  /** Throws, or rejects with, INVALID_MESSAGE, INVALID_ARGUMENT or TOO_LARGE. */
+  /** Throws, or rejects with, INVALID_MESSAGE, INVALID_ARGUMENT, UNSUPPORTED or TOO_LARGE. */
   prepare(request: PrepareRequest): Awaitable<OutgoingMessage> {
     const { contract, data, options = {} } = request;
     checkOptions(options);
+    this.#checkDelay(options);
     return chain(validate(contract, contract.version, data), (validated) => {
       const metadata = this.#metadata(request, options, contract.keyed ? keyOf(contract, validated) : undefined);
       const encoded = encodeOrRefuse(this.#encode, { type: contract.type, data, metadata });
@@ -114,7 +115,7 @@ export class Preparer {
       ...(metadata.key === undefined ? undefined : { key: metadata.key }),
       ...(queue === undefined ? undefined : this.#toQueue(queue, encoded, delayMs)),
     };
-    const most = this.#options.capabilities.maxMessageBytes - BOOKKEEPING_ROOM;
+    const most = this.#options.driver.capabilities.maxMessageBytes - BOOKKEEPING_ROOM;
     const size = sizeOf(message);
     if (size <= most) return message;
     const sizes = `"${contract.type}" has ${size} bytes on the wire; this broker takes ${most}.`;
@@ -128,7 +129,8 @@ export class Preparer {
   }
 
   #toQueue(queue: string, encoded: Encoded, delayMs: number): Partial<OutgoingMessage> {
-    const { clock, capabilities } = this.#options;
+    const { clock } = this.#options;
+    const { capabilities } = this.#options.driver;
     const now = clock.now();
     const oneHop = delayMs <= capabilities.maxDelayMs;
     const notBefore = oneHop ? now + delayMs : now + capabilities.maxDelayMs;
@@ -142,6 +144,15 @@ export class Preparer {
         ? { headers: { ...encoded.headers, [BOOKKEEPING_HEADER]: writeBookkeeping(bookkeeping) } }
         : undefined),
     };
+  }
+
+  #checkDelay({ delayMs = 0 }: SendOptions): void {
+    const { name, capabilities } = this.#options.driver;
+    if (delayMs === 0 || capabilities.maxDelayMs > 0) return;
+    throw new WaybillError(
+      'UNSUPPORTED',
+      `${name} cannot delay, so nothing can be sent with delayMs: drop it, or choose a broker that can.`,
+    );
   }
 
   #now(): string {

@@ -51,7 +51,7 @@ export class Runtime implements Bus {
     this.#provisioner = new Provisioner(driver, this.#registry.topology, settings.provision);
     this.#middleware = composeHandle(middleware);
     this.#codec = composeCodec(middleware);
-    this.#preparer = new Preparer({ source, prefix, clock, capabilities: driver.capabilities, codec: this.#codec });
+    this.#preparer = new Preparer({ source, prefix, clock, driver, codec: this.#codec });
     this.#freeze = new FreezeWatch(
       () => this.#keepAlive(),
       (frozenMs) => this.#frozen(frozenMs),

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
-import { type ConsumeOptions, defineCommand, defineEvent, defineQueue } from '../../src/index.ts';
+import { type ConsumeOptions, defineCommand, defineEvent, defineQueue, RetryLater } from '../../src/index.ts';
 import { bookkeepingOf, cloudEvent, foreign, letters, never, range, World } from './kit.ts';
 
 const first = z.object({ n: z.number() });
@@ -265,5 +265,38 @@ describe('a broker without filters', () => {
     await fresh.bus.consume(after, { other: () => undefined, do: ({ n }) => void handled.push(n) });
     await world.time.advance(20_000);
     expect(handled).toEqual([1]);
+  });
+});
+
+describe('a broker that cannot delay', () => {
+  const cannotDelay = { capabilities: { maxDelayMs: 0 } } as const;
+
+  it('dead-letters at once what waits for a newer process elsewhere', async () => {
+    const world = new World(cannotDelay);
+    const old = await oldWorker(world, { retry: { delaysMs: [] } });
+    const publisher = world.process([newQueue]);
+    await publisher.bus.publish(Newer, { n: 2 });
+    await world.time.advance(1_000);
+    expect((await letters(old.bus, oldQueue)).map(({ reason }) => reason)).toEqual(['unknown-type']);
+  });
+
+  it('dead-letters what a handler wants later, and never runs it early', async () => {
+    const world = new World(cannotDelay);
+    const { bus } = world.process([oldQueue]);
+    let runs = 0;
+    await bus.consume(
+      oldQueue,
+      {
+        known: () => {
+          runs += 1;
+          throw new RetryLater(1_000);
+        },
+      },
+      { retry: { delaysMs: [] } },
+    );
+    await bus.publish(KnownV1, { n: 1 });
+    await world.time.advance(60_000);
+    expect(runs).toBe(1);
+    expect((await letters(bus, oldQueue)).map(({ reason }) => reason)).toEqual(['handler-failed']);
   });
 });

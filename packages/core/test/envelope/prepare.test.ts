@@ -38,7 +38,14 @@ const anything = defineCommand('anything', z.unknown());
 function preparer(options: Partial<PrepareOptions> & { now?: number } = {}): Preparer {
   const { now = NOW, ...more } = options;
   const clock = { now: () => now, after: () => () => undefined };
-  return new Preparer({ source: '/orders', prefix: '', clock, capabilities, codec: undefined, ...more });
+  return new Preparer({
+    source: '/orders',
+    prefix: '',
+    clock,
+    driver: { name: 'memory', capabilities },
+    codec: undefined,
+    ...more,
+  });
 }
 
 interface Given {
@@ -116,7 +123,7 @@ describe('prepare', () => {
   });
 
   it('writes headers instead where the driver says binary', async () => {
-    const binary = preparer({ capabilities: { ...capabilities, envelope: 'binary' } });
+    const binary = preparer({ driver: { name: 'memory', capabilities: { ...capabilities, envelope: 'binary' } } });
     const message = await prepared(Order, { id: 'a' }, { by: binary });
     expect(message.contentType).toBe('application/json');
     expect(message.headers).toMatchObject({ 'ce-type': 'order.placed', 'ce-source': '/orders' });
@@ -162,6 +169,15 @@ describe('what prepare refuses', () => {
     expect((await rejection(prepared(Order, { id: 'a' }, { options: { id: 'invoice:7#a2' } }))).code).toBe(
       'INVALID_ARGUMENT',
     );
+  });
+
+  it('is a delay where the broker cannot delay', async () => {
+    const by = preparer({ driver: { name: 'plain', capabilities: { ...capabilities, maxDelayMs: 0 } } });
+    expect(await rejection(prepared(Render, { id: 'a' }, { by, options: { delayMs: 1 } }))).toEqual({
+      code: 'UNSUPPORTED',
+      message: 'plain cannot delay, so nothing can be sent with delayMs: drop it, or choose a broker that can.',
+    });
+    expect((await prepared(Render, { id: 'a' }, { by, options: { delayMs: 0 } })).notBefore).toBeUndefined();
   });
 
   it.each([-1, Number.NaN, Infinity, '1 min'])('is the delay %j', async (delayMs) => {
@@ -217,6 +233,8 @@ describe('what prepare refuses', () => {
 
   it.each([
     ['a bigint', 1n],
+    ['a function', () => 1],
+    ['a symbol', Symbol('s')],
     [
       'a circle',
       (() => {
@@ -256,7 +274,9 @@ describe('what prepare refuses', () => {
   });
 
   it('counts headers and what brokers keep beside the body', async () => {
-    const by = preparer({ capabilities: { ...capabilities, envelope: 'binary', maxMessageBytes: 8_192 + 400 } });
+    const by = preparer({
+      driver: { name: 'memory', capabilities: { ...capabilities, envelope: 'binary', maxMessageBytes: 8_192 + 400 } },
+    });
     expect((await prepared(anything, '', { by, options: { id: 'a' } })).body.length).toBe(2);
     const correlationId = 'c'.repeat(300);
     expect((await rejection(prepared(anything, '', { by, options: { id: 'a', correlationId } }))).code).toBe(
@@ -265,7 +285,9 @@ describe('what prepare refuses', () => {
   });
 
   it('counts headers in the bytes of their UTF-8', async () => {
-    const by = preparer({ capabilities: { ...capabilities, envelope: 'binary', maxMessageBytes: 8_192 + 600 } });
+    const by = preparer({
+      driver: { name: 'memory', capabilities: { ...capabilities, envelope: 'binary', maxMessageBytes: 8_192 + 600 } },
+    });
     const correlationId = '€'.repeat(200);
     expect((await rejection(prepared(anything, '', { by, options: { id: 'a', correlationId } }))).code).toBe(
       'TOO_LARGE',

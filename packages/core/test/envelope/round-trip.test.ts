@@ -94,6 +94,10 @@ describe.each(modes)('%s mode', (mode, encode) => {
     const encoded = encode(messageOf(data));
     data.a = 2;
     expect(decode(encoded).data).toEqual({ a: 1 });
+    const bytes = new Uint8Array([1, 2]);
+    const encodedBytes = encode(messageOf(bytes));
+    bytes.fill(0);
+    expect([...(decode(encodedBytes).data as Uint8Array)]).toEqual([1, 2]);
   });
 
   it('writes what JSON makes of values that it has no form for', () => {

@@ -27,7 +27,13 @@ function collected(queue = 'billing', from: Metadata = incoming): CollectedSends
     maxDeliveries: 100,
   } as const;
   return new CollectedSends(
-    new Preparer({ source: '/orders', prefix: '', clock: new StillClock(), capabilities, codec: undefined }),
+    new Preparer({
+      source: '/orders',
+      prefix: '',
+      clock: new StillClock(),
+      driver: { name: 'memory', capabilities },
+      codec: undefined,
+    }),
     queue,
     from,
   );

@@ -1,0 +1,49 @@
+// The conformance suite on the brokers that this repository has drivers for:
+// `pnpm conformance [BROKER…] [--full [--one]] [--only ID]… [--record]`.
+import { parseArgs } from 'node:util';
+
+import { build, ensureDependencies, ensureNode, main } from './bootstrap.mjs';
+import { changedFiles, choose, turnOf } from './conformance/choice.mjs';
+import { recordReports } from './conformance/record.mjs';
+import { countRuns, runConformance } from './conformance/run.mjs';
+import { subjectsNamed, SUBJECTS } from './conformance/subjects.mjs';
+
+const OPTIONS = {
+  // All scenarios instead of the quick set.
+  full: { type: 'boolean', default: false },
+  // Memory and one real broker: the one that the change touches, else in rotation.
+  one: { type: 'boolean', default: false },
+  only: { type: 'string', multiple: true, default: [] },
+  // Keeps the results in docs/conformance.json and renews docs/conformance.md.
+  record: { type: 'boolean', default: false },
+};
+
+await main(async () => {
+  const { values, positionals } = parseArgs({ allowPositionals: true, options: OPTIONS });
+  if (values.record && (!values.full || values.only.length > 0))
+    throw new Error('--record keeps full runs: add --full.');
+  const subjects = values.one ? await memoryAndOne() : subjectsNamed(positionals);
+  ensureNode();
+  await ensureDependencies();
+  await build();
+  const quick = !values.full && values.only.length === 0;
+  const runs = await runConformance(subjects, { quick, only: values.only, live: true });
+  if (values.record) await record(runs);
+  for (const { subject, output } of runs)
+    process.stdout.write(`${subject.name}: ${output.trim().split('\n').at(-1)}\n`);
+  const { passed, failed } = countRuns(runs);
+  process.stdout.write(`\n${passed} passed, ${failed} failed\n`);
+  if (failed > 0 || passed === 0) process.exitCode = 1;
+});
+
+async function memoryAndOne() {
+  const { subject, why } = choose(SUBJECTS, await changedFiles(), turnOf(new Date()));
+  process.stdout.write(`full set on memory and on ${subject.name}: ${why}\n`);
+  return [...SUBJECTS.filter(({ real }) => !real), subject];
+}
+
+async function record(runs) {
+  recordReports(runs.flatMap(({ report }) => report ?? []));
+  const { writePage } = await import('./checks/conformance.mjs');
+  await writePage();
+}

@@ -1,0 +1,68 @@
+// What the conformance suite runs on.
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+
+import { root } from '../bootstrap.mjs';
+
+/**
+ * `harness`: the module to test, as built. `driver`: its row in docs/capabilities.json; `sources`: a change of these
+ * concerns it; `real`: it needs a broker beside this process, which `setting` gives by URL. `capabilities` needs none.
+ */
+export const SUBJECTS = [
+  {
+    name: 'memory',
+    driver: 'memory',
+    harness: 'integration/dist/conformance/memory.js',
+    sources: ['packages/memory/', 'integration/src/conformance/memory.ts'],
+    real: false,
+    capabilities: async () => (await built('packages/memory/dist/index.js')).memory().capabilities,
+  },
+  {
+    name: 'rabbitmq',
+    driver: 'rabbitmq',
+    harness: 'integration/dist/conformance/rabbitmq.js',
+    sources: ['packages/rabbitmq/', 'integration/src/conformance/rabbitmq', 'integration/images/rabbitmq.sh'],
+    real: true,
+    setting: 'WAYBILL_RABBITMQ_URL',
+    capabilities: async () =>
+      (await built('packages/rabbitmq/dist/index.js')).rabbitmq({ url: 'amqp://localhost' }).capabilities,
+  },
+  {
+    name: 'rabbitmq-old',
+    driver: 'rabbitmq',
+    harness: 'integration/dist/conformance/rabbitmq-old.js',
+    sources: ['packages/rabbitmq/', 'integration/src/conformance/rabbitmq', 'integration/images/rabbitmq.sh'],
+    real: true,
+    setting: 'WAYBILL_RABBITMQ_OLD_URL',
+  },
+];
+
+/** The subjects of these names; all without names. Throws for one that does not exist. */
+export function subjectsNamed(names) {
+  const unknown = names.filter((name) => !SUBJECTS.some((subject) => subject.name === name));
+  if (unknown.length > 0) {
+    throw new Error(
+      `There is no broker ${unknown.join(', ')}. Brokers: ${SUBJECTS.map(({ name }) => name).join(', ')}.`,
+    );
+  }
+  return names.length === 0 ? SUBJECTS : SUBJECTS.filter(({ name }) => names.includes(name));
+}
+
+/** What each driver declares, by its name. */
+export async function declaredCapabilities() {
+  const own = SUBJECTS.filter(({ capabilities }) => capabilities !== undefined);
+  return Object.fromEntries(
+    await Promise.all(own.map(async ({ driver, capabilities }) => [driver, writable(await capabilities())])),
+  );
+}
+
+/** As JSON can hold it. */
+function writable(capabilities) {
+  return Object.fromEntries(
+    Object.entries(capabilities).map(([name, value]) => [name, value === Infinity ? 'unlimited' : value]),
+  );
+}
+
+function built(file) {
+  return import(pathToFileURL(join(root, file)).href);
+}

@@ -1,0 +1,109 @@
+import { describe, expect, it } from 'vitest';
+
+import { problemsOfCapabilities, problemsOfReports } from '../checks/conformance.mjs';
+import { choose } from '../conformance/choice.mjs';
+import { page } from '../conformance/record.mjs';
+import { countRuns } from '../conformance/run.mjs';
+
+const subjects = [
+  { name: 'memory', driver: 'memory', sources: ['packages/memory/'], real: false },
+  { name: 'rabbitmq', driver: 'rabbitmq', sources: ['packages/rabbitmq/'], real: true },
+  { name: 'kafka', driver: 'kafka', sources: ['packages/kafka/'], real: true },
+];
+const scenarios = [
+  { id: 'one', guarantee: 'stored', sentence: 'it is stored' },
+  { id: 'two', guarantee: 'stored', sentence: 'it stays stored' },
+];
+
+function report(driver, outcomes) {
+  const results = Object.entries(outcomes).map(([scenario, outcome]) => ({ scenario, outcome, durationMs: 1_500 }));
+  return { driver, version: '4.3.6', date: '2026-11-24', results };
+}
+
+describe('the broker for the full set', () => {
+  it.each([
+    [['packages/kafka/src/index.ts'], 0, 'kafka', 'this change touches it'],
+    [['packages/core/src/bus.ts'], 0, 'rabbitmq', 'it is its turn'],
+    [['packages/core/src/bus.ts'], 1, 'kafka', 'it is its turn'],
+    [['packages/kafka/a.ts', 'packages/rabbitmq/a.ts'], 3, 'kafka', 'this change touches it'],
+    [['packages/memory/src/index.ts'], 2, 'rabbitmq', 'it is its turn'],
+    [[], 5, 'kafka', 'it is its turn'],
+  ])('after a change of %j on turn %i is %s', (changed, turn, name, why) => {
+    expect(choose(subjects, changed, turn)).toMatchObject({ subject: { name }, why });
+  });
+});
+
+describe('recorded runs', () => {
+  const good = ['memory', 'rabbitmq', 'kafka'].map((driver) => report(driver, { one: 'passed', two: 'refused' }));
+
+  it('are in order when every driver has a full and good one', () => {
+    expect(problemsOfReports(good, scenarios, subjects)).toEqual([]);
+  });
+
+  it('lack a driver, lack a scenario, have one that is gone, show a failure', () => {
+    const reports = [
+      report('memory', { one: 'passed', two: 'failed' }),
+      report('rabbitmq', { one: 'passed', old: 'passed' }),
+    ];
+    expect(problemsOfReports(reports, scenarios, subjects)).toEqual([
+      'docs/conformance.json has no run of kafka: pnpm conformance --full kafka --record',
+      'docs/conformance.json, memory 4.3.6: two failed',
+      'docs/conformance.json, rabbitmq 4.3.6: two was not run',
+      'docs/conformance.json, rabbitmq 4.3.6: there is no scenario old',
+    ]);
+  });
+});
+
+describe('capabilities', () => {
+  it('agree', () => {
+    expect(problemsOfCapabilities({ memory: { reject: 'none' } }, { memory: { reject: 'none' } })).toEqual([]);
+  });
+
+  it('differ, are missing, or are more than expected', () => {
+    const declared = { memory: { reject: 'none', maxDelayMs: 5 }, kafka: { reject: 'none' } };
+    const expected = { memory: { reject: 'bare' }, rabbitmq: { reject: 'bare' } };
+    expect(problemsOfCapabilities(declared, expected)).toEqual([
+      'memory declares reject none, and docs/capabilities.json expects bare',
+      'memory declares maxDelayMs 5, and docs/capabilities.json expects undefined',
+      'kafka declares reject none, and docs/capabilities.json expects undefined',
+      'rabbitmq declares reject undefined, and docs/capabilities.json expects bare',
+    ]);
+  });
+});
+
+it('the page shows every outcome, why one does not apply, and what is declared', () => {
+  const reports = [
+    report('kafka', { one: 'passed', two: 'refused' }),
+    {
+      ...report('memory', { one: 'failed' }),
+      results: [
+        { scenario: 'one', outcome: 'failed', durationMs: 1 },
+        { scenario: 'two', outcome: 'not applicable', durationMs: 0, note: 'there is no network' },
+      ],
+    },
+  ];
+  const written = page({
+    reports,
+    scenarios,
+    guarantees: { stored: 'what resolves is stored' },
+    capabilities: { kafka: { reject: 'none' }, memory: { reject: 'bare' } },
+  });
+  expect(written).toMatch(/\| `one` +\| ✓ +\| FAILS +\| it is stored +\|/);
+  expect(written).toMatch(/\| `two` +\| not declared +\| – +\| it stays stored +\|/);
+  expect(written).toContain('- memory 4.3.6, there is no network: `two`');
+  expect(written).toContain('What resolves is stored.');
+  expect(written).toMatch(/\| `reject` +\| none +\| bare +\|/);
+});
+
+describe('counts of runs', () => {
+  it('count what passed and what was proven to be refused', () => {
+    const runs = [{ report: report('memory', { one: 'passed', two: 'refused' }), code: 0 }];
+    expect(countRuns(runs)).toEqual({ passed: 2, failed: 0, skipped: 0 });
+  });
+
+  it('count a run that ended badly as a failure, whatever it wrote', () => {
+    expect(countRuns([{ report: undefined, code: 2 }])).toEqual({ passed: 0, failed: 1, skipped: 0 });
+    const one = { report: report('memory', { one: 'failed', two: 'failed' }), code: 1 };
+    expect(countRuns([one])).toEqual({ passed: 0, failed: 2, skipped: 0 });
+  });
+});
