@@ -25,7 +25,7 @@ containerTest('a Redis that is killed comes back with what it answered for', asy
   expect(server.version).toMatch(/^\d+\.\d+\.\d+/);
   await ask(server.url, (client) => client.set('name', 'value'));
   await server.kill();
-  await expect(ask(server.url, (client) => client.get('name'))).rejects.toThrow();
+  await expect(ask(server.url, (client) => client.get('name'))).rejects.toThrow('Connection is closed');
   await server.start();
   expect(await ask(server.url, (client) => client.get('name'))).toBe('value');
 });

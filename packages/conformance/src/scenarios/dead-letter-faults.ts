@@ -78,7 +78,7 @@ export const deadLetterFaults: readonly Scenario[] = [
       const bus = kit.bus();
       await bus.provision();
       const program = { queue: 'desk', rules: [{ only: range(0, 10), then: 'reject' }] } as const;
-      const first = await kit.worker(program);
+      const first = await kit.worker(program, { leaseMs: 5_000 });
       await publishNotes(bus, [10]);
       // Now that both have begun: at its first use a bus makes what is missing.
       await kit.faults.refuseDeadLane(kit.physical(bus, desk), true);
@@ -90,7 +90,7 @@ export const deadLetterFaults: readonly Scenario[] = [
       );
       first.kill();
       await first.ended;
-      const second = await kit.worker(program);
+      const second = await kit.worker(program, { leaseMs: 5_000 });
       const again = (): readonly (typeof second.reports)[number][] =>
         second.reports.filter(({ what }) => what === 'failed');
       await kit.eventually('the second process has all of them', () => again().length === 10, 20_000);

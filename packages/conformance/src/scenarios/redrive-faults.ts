@@ -43,6 +43,7 @@ export const redriveFaults: readonly Scenario[] = [
       await kit.eventually('the sibling has its own copies', () => sibling.length >= all.length, 60_000);
       const bodies = await listThirtyTimes(kit, all);
       await killedRedrive(kit, 120, 'after');
+      await allBack(kit, bus);
       const runs = new DeskRuns();
       const failed = await redriveWhileSomeFail(kit, runs, all);
       const again = all.filter((n) => n >= 200);
@@ -177,6 +178,19 @@ async function killedRedrive(kit: Kit, count: number, when: 'before' | 'after'):
     { leaseMs: LEASE_MS },
   );
   await worker.ended;
+}
+
+/** Resolves once all letters can be taken: what a dead process held comes back, where need be after its lease. */
+async function allBack(kit: Kit, bus: Bus): Promise<void> {
+  const { deadLettered } = await bus.depth(desk);
+  const driver = kit.session.createDriver();
+  const options = { maxInFlight: 1_000, onLost: () => undefined };
+  const subscription = await driver.subscribe(kit.physical(bus, desk), 'dead', options);
+  const late = AbortSignal.timeout(LEASE_MS + 20_000);
+  let taken = 0;
+  while (taken < deadLettered && !late.aborted) taken += (await subscription.receive(100, late)).length;
+  await subscription.close(Date.now() + 5_000);
+  await driver.close(Date.now() + 2_000);
 }
 
 /** Redrives everything while numbers below 200 succeed and the others fail. Resolves with how many runs failed, once all have ended. */
