@@ -43,11 +43,8 @@ describe.skipIf(isBrokerGiven())('who follows the guide', () => {
     });
 
   beforeAll(async () => {
-    const packed = Promise.all(
-      ['core', 'rabbitmq', 'conformance'].map((name) =>
-        exec('pnpm', ['pack', '--pack-destination', folder], { cwd: at(`../../packages/${name}`) }),
-      ),
-    );
+    const packages = ['packages/core', 'packages/rabbitmq', 'packages/conformance'];
+    const packed = run(process.execPath, at('../../scripts/pack.mjs'), folder, ...packages);
     [broker] = await Promise.all([startRabbitmq(), packed]);
     await run('npm', 'init', '--yes');
     await run('npm', 'pkg', 'set', 'type=module');
