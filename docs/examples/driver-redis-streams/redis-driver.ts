@@ -33,7 +33,10 @@ const CAPABILITIES: Capabilities = {
   maxDeliveries: Number.POSITIVE_INFINITY,
 };
 
-/** Connects nowhere yet. Throws INVALID_ARGUMENT for options that cannot be used. */
+/**
+ * One Redis, no cluster: scripts find their keys themselves. What is stored survives a crash of the server with
+ * `appendonly yes` and `appendfsync always`; with `everysec` a second may be missing. Connects nowhere yet.
+ */
 export function redisStreams(options: RedisStreamsOptions): Driver {
   return new RedisStreams(checkOptions(options));
 }

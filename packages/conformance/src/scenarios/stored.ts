@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { BatchError, type Bus, type OutgoingMessage, WaybillError } from '@waybill/core';
 import { desk, Noted, Work } from '../contracts.ts';
 import type { Kit } from '../kit.ts';
@@ -91,6 +92,36 @@ export const stored: readonly Scenario[] = [
         `of ${unknown.length} that ended with TIMEOUT the broker stored some`,
         unknown.slice(0, 3),
       );
+    },
+  },
+  {
+    id: 'stored-unanswered',
+    guarantee: 'stored',
+    sentence:
+      'a publish that is stored without an answer, and cannot be tried again, ends with TIMEOUT: UNAVAILABLE would say that it is not there',
+    needs: ['admin'],
+    faults: ['loseConfirms', 'kill', 'start'],
+    deadlineMs: 90_000,
+    alone: true,
+    async run(kit: Kit) {
+      const bus = kit.bus({ sendTimeoutMs: 4_000 });
+      await bus.provision();
+      const load = new Publishes(bus);
+      await load.publish(range(0, 50));
+      await kit.faults.loseConfirms(true);
+      const publishing = load.publish(range(50, 100));
+      try {
+        // Nobody can be asked meanwhile whether they are stored.
+        await sleep(1_500);
+        await kit.faults.kill();
+        await publishing;
+      } finally {
+        await kit.faults.start();
+        await kit.faults.loseConfirms(false);
+      }
+      kit.same(load.ids('stored').length, 50, 'nothing resolves without a confirm');
+      await load.untilStored(kit, range(200_000, 201_000), 20_000);
+      await checkStored(kit, load);
     },
   },
   {
