@@ -1,4 +1,11 @@
-import { type Delivery, decode, type Driver, type OutgoingMessage, WaybillError } from '@waybill/core';
+import {
+  type Delivery,
+  decode,
+  type Driver,
+  type ObserveEvent,
+  type OutgoingMessage,
+  WaybillError,
+} from '@waybill/core';
 import type { Settlement, Subscription } from '@waybill/core/driver';
 import { wrapDriver } from './wrap-driver.ts';
 
@@ -10,6 +17,7 @@ export type What =
   | 'started'
   | 'handled'
   | 'failed'
+  | 'waits'
   | 'accepted'
   | 'released'
   | 'rejected'
@@ -29,6 +37,11 @@ export interface Entry {
 export class History {
   readonly #startedAt = Date.now();
   readonly #entries: Entry[] = [];
+  readonly #onEntry: ((entry: Entry) => void) | undefined;
+
+  constructor(onEntry?: (entry: Entry) => void) {
+    this.#onEntry = onEntry;
+  }
 
   get entries(): readonly Entry[] {
     return this.#entries;
@@ -36,6 +49,7 @@ export class History {
 
   add(entry: Entry): void {
     this.#entries.push(entry);
+    this.#onEntry?.(entry);
   }
 
   note(process: string, what: What, id: string, detail = ''): void {
@@ -47,12 +61,29 @@ export class History {
     const wanted = new Set(ids);
     const concerned = ids.length === 0 ? this.#entries : this.#entries.filter(({ id }) => wanted.has(id));
     const lines = concerned
+      // Other processes tell a little later.
+      .toSorted((a, b) => a.at - b.at)
       .slice(-most)
       .map(({ at, process, what, id, detail }) =>
         `  ${String(at - this.#startedAt).padStart(7)} ms  ${process.padEnd(10)} ${what.padEnd(11)} ${id} ${detail}`.trimEnd(),
       );
     const left = concerned.length - lines.length;
     return [...(left > 0 ? [`  … ${left} earlier lines`] : []), ...lines].join('\n');
+  }
+}
+
+/** What a bus tells of its handlers, which cross no seam. */
+export function noteEvent(history: History, process: string, event: ObserveEvent): void {
+  switch (event.name) {
+    case 'handled': {
+      const { id, attempt, outcome, durationMs, error } = event;
+      const why = error === undefined ? '' : `: ${String(error)}`;
+      const what = outcome === 'accepted' ? 'handled' : 'failed';
+      return history.note(process, what, id, `attempt ${attempt} ${outcome} after ${durationMs} ms${why}`);
+    }
+    case 'waits':
+      return history.note(process, 'waits', event.id, `until ${event.until}`);
+    default:
   }
 }
 

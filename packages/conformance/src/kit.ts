@@ -11,7 +11,7 @@ import type { Capabilities, Queue, Topology } from '@waybill/core/driver';
 import * as contracts from './contracts.ts';
 import { eventually } from './eventually.ts';
 import type { DriverSettings, Faults, Harness, Session } from './harness.ts';
-import { History, recorded } from './history.ts';
+import { History, noteEvent, recorded } from './history.ts';
 import type { Program, Report } from './program.ts';
 import { startWorker, type Worker } from './worker.ts';
 
@@ -77,6 +77,7 @@ export class Kit {
 
   /** A bus in this process, on a connection of its own. */
   bus({ uses, driver, seam, ...options }: BusSettings = {}): Bus {
+    const name = `bus ${this.#buses.length}`;
     const made = this.session.createDriver(driver);
     const wrapped = seam === undefined ? made : seam(made);
     const bus = createBus({
@@ -84,9 +85,10 @@ export class Kit {
       ...options,
       uses: uses ?? ALL,
       prefix: this.prefix,
-      driver: recorded(wrapped, this.history, `bus ${this.#buses.length}`),
+      driver: recorded(wrapped, this.history, name),
       observe: (event) => {
         this.events.push(event);
+        noteEvent(this.history, name, event);
         options.observe?.(event);
       },
     });

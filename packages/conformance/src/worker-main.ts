@@ -1,4 +1,5 @@
 import type { CreateDriver } from './harness.ts';
+import { type Entry, History, recorded } from './history.ts';
 import { loadModule } from './load-module.ts';
 import { type Running, runProgram } from './program.ts';
 import type { Answer, Order } from './worker.ts';
@@ -7,6 +8,18 @@ const answer = (message: Answer): void => {
   process.send?.(message);
 };
 let running: Running | undefined;
+
+/** A message for each entry would cost more than what it tells of. */
+const TELL_EVERY_MS = 20;
+let untold: Entry[] = [];
+
+function tellLater(entry: Entry): void {
+  if (untold.push(entry) > 1) return;
+  setTimeout(() => {
+    answer({ is: 'history', entries: untold });
+    untold = [];
+  }, TELL_EVERY_MS);
+}
 
 process.on('message', (order: Order) => {
   void obey(order).catch((error: unknown) => answer({ is: 'failed', message: String(error) }));
@@ -22,7 +35,7 @@ async function obey(order: Order): Promise<void> {
   const { createDriver } = (await loadModule(order.module.url)) as { readonly createDriver: CreateDriver };
   const driver = createDriver(order.module.options, order.settings);
   running = await runProgram(
-    driver,
+    recorded(driver, new History(tellLater), order.name),
     order.program,
     (report) => answer({ is: 'report', report }),
     () => process.kill(process.pid, 'SIGKILL'),

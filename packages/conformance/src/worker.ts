@@ -2,7 +2,7 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import type { Driver } from '@waybill/core';
 import type { DriverSettings, Session, WorkerModule } from './harness.ts';
-import type { History } from './history.ts';
+import type { Entry, History } from './history.ts';
 import { type Program, type Report, type Running, runProgram } from './program.ts';
 
 /** A consumer in a process of its own, or in one that is simulated in this one. */
@@ -123,6 +123,7 @@ export type Order =
   | {
       readonly do: 'start';
       readonly module: WorkerModule;
+      readonly name: string;
       readonly settings: DriverSettings;
       readonly program: Program;
     }
@@ -132,7 +133,8 @@ export type Order =
 export type Answer =
   | { readonly is: 'ready' }
   | { readonly is: 'failed'; readonly message: string }
-  | { readonly is: 'report'; readonly report: Report };
+  | { readonly is: 'report'; readonly report: Report }
+  | { readonly is: 'history'; readonly entries: readonly Entry[] };
 
 const READY_WITHIN_MS = 30_000;
 
@@ -156,12 +158,13 @@ async function forked(
     void ended.then(() => reject(new Error(`worker ${name} ended before it was ready`)));
     child.on('message', (answer: Answer) => {
       if (answer.is === 'report') return tell(answer.report);
+      if (answer.is === 'history') return answer.entries.forEach((entry) => context.history.add(entry));
       clearTimeout(timer);
       if (answer.is === 'ready') resolve();
       else reject(new Error(`worker ${name}: ${answer.message}`));
     });
   });
-  const order: Order = { do: 'start', module: worker, settings, program };
+  const order: Order = { do: 'start', module: worker, name, settings, program };
   child.send(order);
   await ready;
   return control(name, child, reports, ended);
