@@ -56,6 +56,38 @@ export const recovery: readonly Scenario[] = [
     },
   },
   {
+    id: 'recovery-slow-answers',
+    guarantee: 'recovery',
+    sentence:
+      'a broker that is slow to answer costs time and nothing else: nothing fails, is repeated or reported down',
+    faults: ['delay'],
+    deadlineMs: 90_000,
+    quick: true,
+    async run(kit: Kit) {
+      const bus = kit.bus();
+      await bus.provision();
+      const failing = 30;
+      const rules = [{ only: [failing], attempts: [1], then: 'fail' }] as const;
+      const worker = await kit.worker({ queue: 'desk', rules, options: { retry: { delaysMs: [1_000], jitter: 0 } } });
+      const allHandled = (numbers: readonly number[]): Promise<unknown> =>
+        kit.eventually('all are handled', () => numbers.every((n) => handledBy(worker).has(n)), 30_000);
+      await publishNotes(bus, WARM_UP);
+      await allHandled(WARM_UP);
+      await kit.faults.delay(300);
+      const slow = WARM_UP.map((n) => WARM_UP.length + n);
+      await publishNotes(bus, slow);
+      await allHandled(slow);
+      const health = bus.health();
+      await kit.faults.delay(0);
+      const attempts = worker.reports.filter(({ what }) => what === 'started').map(({ n, attempt }) => [n, attempt]);
+      const expected = [...WARM_UP, ...slow].map((n) => [n, 1]);
+      kit.same(attempts.toSorted(byNumbers), [...expected, [failing, 2]].toSorted(byNumbers), 'attempts', [
+        noteId(failing),
+      ]);
+      kit.same(health.status, 'up', 'health while answers are slow');
+    },
+  },
+  {
     id: 'recovery-broker-killed',
     guarantee: 'recovery',
     sentence:
@@ -136,6 +168,7 @@ export const recovery: readonly Scenario[] = [
   },
 ];
 
+const byNumbers = ([a = 0, b = 0]: readonly number[], [c = 0, d = 0]: readonly number[]): number => a - c || b - d;
 const between = (from: number, to: number): number => from + Math.floor(Math.random() * (to - from));
 
 /** The broker stores what it is sent, its confirms are lost, and then the connection is cut. */
