@@ -1,10 +1,11 @@
 // Packs each public package as `pnpm publish` would and looks at what came out: publint, attw, and what must be inside.
-import { mkdirSync, readdirSync, rmSync } from 'node:fs';
+import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { root, run } from '../bootstrap.mjs';
+import { pack } from '../pack.mjs';
 import { listFiles, publicPackages } from './files.mjs';
-import { pnpm, tool } from './tool.mjs';
+import { tool } from './tool.mjs';
 
 const packed = '.cache/packed';
 const INSIDE = ['package.json', 'README.md', 'LICENSE', 'dist/index.js', 'dist/index.d.ts'];
@@ -19,7 +20,7 @@ export async function check() {
 
 async function checkPackage({ folder, manifest }) {
   const problems = manifestProblems(folder, manifest);
-  const archive = await pack(folder);
+  const archive = await pack(folder, join(root, packed, folder.replace('packages/', '')));
   const listed = await run('tar', ['-tzf', archive], { quiet: true });
   const inside = listed.output.split('\n').map((line) => line.replace(/^package\//, ''));
   problems.push(...contentProblems(folder, inside));
@@ -51,14 +52,4 @@ export function contentProblems(folder, inside) {
     ...INSIDE.filter((path) => !inside.includes(path)).map((path) => `${folder}: ${path} would not be published`),
     ...inside.filter((path) => OUTSIDE.test(path)).map((path) => `${folder}: ${path} would be published`),
   ];
-}
-
-async function pack(folder) {
-  const destination = join(root, packed, folder.replace('packages/', ''));
-  mkdirSync(destination, { recursive: true });
-  const args = ['pack', '--pack-destination', destination];
-  const { code, output } = await run(pnpm(), args, { quiet: true, cwd: join(root, folder) });
-  const archive = readdirSync(destination).find((name) => name.endsWith('.tgz'));
-  if (code !== 0 || archive === undefined) throw new Error(`pnpm pack in ${folder} failed: ${output.trim()}`);
-  return join(destination, archive);
 }

@@ -35,6 +35,18 @@ export const SUBJECTS = [
     real: true,
     setting: 'WAYBILL_RABBITMQ_OLD_URL',
   },
+  {
+    // The example of docs/writing-a-driver.md. It has to pass the quick set; the full one takes its turn with the others.
+    name: 'redis-streams',
+    driver: 'redis-streams',
+    harness: 'docs/dist/driver-redis-streams/harness.js',
+    sources: ['docs/examples/driver-redis-streams/', 'integration/src/redis.ts', 'integration/images/redis.sh'],
+    real: true,
+    setting: 'WAYBILL_REDIS_URL',
+    capabilities: async () =>
+      (await built('docs/dist/driver-redis-streams/redis-driver.js')).redisStreams({ url: 'redis://localhost' })
+        .capabilities,
+  },
 ];
 
 /** The subjects of these names; all without names. Throws for one that does not exist. */

@@ -106,7 +106,10 @@ export async function runProgram(
 /** Letters that a dead process held come back only after its lease. */
 async function redriveOn(bus: Bus, queue: QueueContract): Promise<void> {
   try {
-    for (;;) await bus.redrive(queue);
+    for (;;) {
+      await bus.redrive(queue);
+      await sleep(100);
+    }
   } catch {
     // The process is dead, or its bus is closed.
   }

@@ -6,14 +6,16 @@ import type { Envelope } from './fidelity-wire.ts';
 /** Every printable ASCII character but the space: 94. */
 const PRINTABLE = Array.from({ length: 94 }, (_, index) => String.fromCharCode(index + 0x21)).join('');
 
+/** Id of what has half a surrogate pair: it is refused where it must be a header, which is UTF-8. */
+export const HALF_PAIR = 'half';
+
 /** What publish takes beside the data. With a key the message has one; the id gets a character in front. */
 export const METADATA: readonly (PublishOptions & { readonly id: string; readonly key?: string })[] = [
   { id: '' },
   { id: PRINTABLE },
   { id: 'x'.repeat(95) },
   { id: 'plain:0/a%20b', correlationId: 'Zażółć 漢字 😀', causationId: 'é e\u0301 "\\\'`' },
-  // Half a surrogate pair: headers, which are UTF-8, have another character in its place.
-  { id: 'half', correlationId: 'a\ud800b' },
+  { id: HALF_PAIR, correlationId: 'a\ud800b' },
   { id: 'long', correlationId: '漢'.repeat(1_000), sequence: '00000000000000000042' },
   {
     id: 'trace',
@@ -39,10 +41,10 @@ export const METADATA: readonly (PublishOptions & { readonly id: string; readonl
   { id: 'key-longest', key: '漢'.repeat(128) },
 ];
 
-/** Metadata to compare, without its time. In binary mode all of it travels as UTF-8. */
+/** Metadata to compare, without its time. In binary mode all of it travels as text. */
 export function comparable(metadata: Omit<Metadata, 'time'> & { readonly time?: string }, envelope: Envelope): unknown {
   const { time: _, extensions = {}, ...others } = metadata;
-  const carried = (value: unknown): unknown => (envelope === 'binary' ? Buffer.from(String(value)).toString() : value);
+  const carried = (value: unknown): unknown => (envelope === 'binary' ? String(value) : value);
   const sorted = (record: object): unknown =>
     Object.entries(record)
       .map(([name, value]) => [name, carried(value)] as const)

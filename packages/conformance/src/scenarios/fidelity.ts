@@ -3,7 +3,7 @@ import { Filed, Moved, Noted } from '../contracts.ts';
 import type { Kit } from '../kit.ts';
 import type { Scenario } from '../scenario.ts';
 import { digest } from './dead-letter-helpers.ts';
-import { comparable, METADATA, REFUSED } from './fidelity-metadata.ts';
+import { comparable, HALF_PAIR, METADATA, REFUSED } from './fidelity-metadata.ts';
 import { Anything, BYTES, Later, LEFT, someBytes, VALUES } from './fidelity-values.ts';
 import { type Arrival, Arrivals, crossed, ENVELOPES, type Envelope, Wire, writes } from './fidelity-wire.ts';
 
@@ -86,9 +86,14 @@ export const fidelity: readonly Scenario[] = [
           const id = `${envelope === 'binary' ? '!' : '~'}${name}`;
           const own = { source: '/conformance', version: 1, correlationId: id, ...(key === undefined ? {} : { key }) };
           expected.set(id, comparable({ ...own, ...options, id }, carriedIn(id)));
-          await (key === undefined
-            ? writers[envelope].publish(Noted, { n: 1 }, { ...options, id })
-            : writers[envelope].publish(Moved, { entity: key, sequence: 1 }, { ...options, id }));
+          const publishing =
+            key === undefined
+              ? writers[envelope].publish(Noted, { n: 1 }, { ...options, id })
+              : writers[envelope].publish(Moved, { entity: key, sequence: 1 }, { ...options, id });
+          if (name === HALF_PAIR && carriedIn(id) === 'binary') {
+            await kit.rejects(publishing, 'INVALID_MESSAGE', 'half a surrogate pair in a header');
+            expected.delete(id);
+          } else await publishing;
         }
       }
       const until = Date.now();

@@ -1,3 +1,4 @@
+import { WaybillError } from '../driver/errors.ts';
 import type { Message, Metadata } from './envelope.ts';
 
 /** The wire form of a message. */
@@ -10,6 +11,7 @@ export interface Encoded {
 const STRUCTURED = 'application/cloudevents+json';
 const JSON_TYPE = 'application/json';
 const BYTES_TYPE = 'application/octet-stream';
+const HALF_PAIR = /\p{Surrogate}/u;
 const EMPTY = new Uint8Array(0);
 
 /** CloudEvents 1.0, structured mode: one JSON document; bytes travel as `data_base64`. */
@@ -25,8 +27,15 @@ export function encodeStructured(message: Message): Encoded {
 export function encodeBinary(message: Message): Encoded {
   const { datacontenttype, ...rest } = attributes(message);
   const headers: Record<string, string> = {};
-  for (const [name, value] of Object.entries(rest)) headers[`ce-${name}`] = String(value);
+  for (const [name, value] of Object.entries(rest)) headers[`ce-${name}`] = headerText(name, value);
   return { contentType: String(datacontenttype), body: bytesOf(message.data), headers };
+}
+
+/** Headers are UTF-8, which would put a replacement character in the place of half a pair. */
+function headerText(name: string, value: unknown): string {
+  const text = String(value);
+  if (!HALF_PAIR.test(text)) return text;
+  throw new WaybillError('INVALID_MESSAGE', `"${name}" has half of a surrogate pair, which no header can carry.`);
 }
 
 function attributes({ type, data, metadata }: Message): Record<string, unknown> {

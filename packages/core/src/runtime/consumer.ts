@@ -53,8 +53,6 @@ export interface ConsumerHealth {
   readonly error?: WaybillError;
 }
 
-/** Share of a close that is kept for giving back what is left. */
-const LAST_MS = 500;
 const GIVE_BACK_MS = 1_000;
 
 /** One consumer of one process: owns what it received until that is settled or lost. */
@@ -134,7 +132,7 @@ export class QueueConsumer {
     return this.#closing;
   }
 
-  async #close({ abortAt, deadlineMs }: CloseTimes): Promise<void> {
+  async #close({ abortAt, handlersBy, deadlineMs }: CloseTimes): Promise<void> {
     const { clock, queue, name } = this.#options;
     this.#reception.stop();
     this.#scheduler.stop();
@@ -151,7 +149,7 @@ export class QueueConsumer {
         `The consumer of "${name}" is closing and its time for handlers is up.`,
       );
       this.#abortRunning(reason);
-      await settledBy(clock, deadlineMs - LAST_MS, this.#quiet());
+      await settledBy(clock, handlersBy, this.#quiet());
     }
     if (subscription !== undefined) await settledBy(clock, deadlineMs, subscription.close(deadlineMs));
     this.#runner.stop();

@@ -169,6 +169,7 @@ function encodeOrRefuse(encode: (message: Message) => Encoded, message: Message)
   try {
     return encode(message);
   } catch (cause) {
+    if (WaybillError.is(cause)) throw cause;
     throw new WaybillError('INVALID_MESSAGE', `"${message.type}" has data that JSON cannot carry.`, { cause });
   }
 }

@@ -180,6 +180,18 @@ describe('what prepare refuses', () => {
     expect((await prepared(Render, { id: 'a' }, { by, options: { delayMs: 0 } })).notBefore).toBeUndefined();
   });
 
+  it('is half of a surrogate pair where it must be a header', async () => {
+    const options = { correlationId: 'a\ud800b' };
+    const by = preparer({ driver: { name: 'memory', capabilities: { ...capabilities, envelope: 'binary' } } });
+    expect(await rejection(prepared(Order, { id: 'a' }, { by, options }))).toEqual({
+      code: 'INVALID_MESSAGE',
+      message: '"correlationid" has half of a surrogate pair, which no header can carry.',
+    });
+    const whole = { correlationId: 'a\ud83d\ude00b' };
+    expect((await prepared(Order, { id: 'a' }, { by, options: whole })).headers['ce-correlationid']).toBe('a😀b');
+    expect(String(Buffer.from((await prepared(Order, { id: 'a' }, { options })).body))).toContain('a\\ud800b');
+  });
+
   it.each([-1, Number.NaN, Infinity, '1 min'])('is the delay %j', async (delayMs) => {
     expect(await rejection(prepared(Render, { id: 'a' }, { options: { delayMs: delayMs as number } }))).toEqual({
       code: 'INVALID_ARGUMENT',

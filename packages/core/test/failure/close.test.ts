@@ -8,12 +8,13 @@ describe('closeTimes', () => {
   it('gives handlers 80 % of 25 s by default', () => {
     const clock = new StillClock(1_000_000);
     expect(DEFAULT_CLOSE_MS).toBe(25_000);
-    expect(closeTimes(clock)).toEqual({ abortAt: 1_020_000, deadlineMs: 1_025_000 });
+    expect(closeTimes(clock)).toEqual({ abortAt: 1_020_000, handlersBy: 1_024_500, deadlineMs: 1_025_000 });
   });
 
   it('gives handlers 80 % of any other time', () => {
-    expect(closeTimes(new StillClock(0), 5_000)).toEqual({ abortAt: 4_000, deadlineMs: 5_000 });
-    expect(closeTimes(new StillClock(7), 0)).toEqual({ abortAt: 7, deadlineMs: 7 });
+    expect(closeTimes(new StillClock(0), 5_000)).toEqual({ abortAt: 4_000, handlersBy: 4_500, deadlineMs: 5_000 });
+    expect(closeTimes(new StillClock(0), 1_000)).toEqual({ abortAt: 800, handlersBy: 900, deadlineMs: 1_000 });
+    expect(closeTimes(new StillClock(7), 0)).toEqual({ abortAt: 7, handlersBy: 7, deadlineMs: 7 });
   });
 });
 
