@@ -25,7 +25,7 @@ export type FaultName = keyof Faults | 'kill-process' | 'freeze-process' | 'wron
 
 /** Driver settings that scenarios ask for. A harness leaves out what its driver does not have. */
 export interface DriverSettings {
-  /** Short leases make lease scenarios quick. */
+  /** Shorter ones make lease scenarios quick. @default 10_000 */
   readonly leaseMs?: number;
   /** A low ceiling forces long delays into several hops. */
   readonly maxDelayMs?: number;

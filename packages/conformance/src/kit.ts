@@ -33,6 +33,9 @@ export type BusSettings = Partial<Omit<BusOptions, 'driver' | 'uses' | 'prefix'>
   readonly seam?: (driver: Driver) => Driver;
 };
 
+/** What a killed process held, or a cut connection carried, is back after a lease: scenarios wait for that. */
+const SETTINGS: DriverSettings = { leaseMs: 10_000 };
+
 let runs = 0;
 
 /** What a scenario works with: buses and worker processes of its own names, the faults, the history of its messages. */
@@ -78,7 +81,7 @@ export class Kit {
   /** A bus in this process, on a connection of its own. */
   bus({ uses, driver, seam, ...options }: BusSettings = {}): Bus {
     const name = `bus ${this.#buses.length}`;
-    const made = this.session.createDriver(driver);
+    const made = this.session.createDriver({ ...SETTINGS, ...driver });
     const wrapped = seam === undefined ? made : seam(made);
     const bus = createBus({
       source: '/conformance',
@@ -106,7 +109,7 @@ export class Kit {
       record: (driver: Driver, process: string) => recorded(driver, this.history, process),
       onReport: (report: Report) => void this.reports.push(report),
     };
-    const worker = await startWorker(context, name, { ...program, prefix: this.prefix }, settings);
+    const worker = await startWorker(context, name, { ...program, prefix: this.prefix }, { ...SETTINGS, ...settings });
     this.#workers.push(worker);
     // It was still starting when the scenario ended.
     if (this.#closed) worker.kill();
