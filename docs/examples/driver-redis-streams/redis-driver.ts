@@ -41,14 +41,14 @@ export function redisStreams(options: RedisStreamsOptions): Driver {
     // No value is named: urls hold passwords.
     throw new WaybillError('INVALID_ARGUMENT', 'redisStreams() needs a redis: or rediss: url and a lease below a day.');
   const connection = new RedisConnection(url);
-  const { verify, ...admin } = redisTopology(connection);
+  const admin = redisTopology(connection);
   return {
     spec: 1,
     name: 'redis-streams',
     capabilities: { ...CAPABILITIES, maxDelayMs },
     limits: { send: LIMIT, receive: LIMIT, settle: LIMIT },
     admin,
-    verify,
+    verify: (topology) => admin.verify(topology),
     async send(batch, signal) {
       const attempted = `store ${batch.length} messages`;
       const sent = connection.run<[number, Buffer][]>(attempted, SEND, batch.flatMap(toRedis), 'TIMEOUT');
@@ -59,7 +59,7 @@ export function redisStreams(options: RedisStreamsOptions): Driver {
       if (failures.length > 0) throw new BatchError(failures, batch.length);
     },
     async subscribe(queue, lane) {
-      const missing = await verify({ topics: [], queues: [queue] });
+      const missing = await admin.verify({ topics: [], queues: [queue] });
       if (missing.length > 0) throw new WaybillError('NOT_FOUND', `${missing.join(' ')} Create it, or run apply.`);
       return subscribeTo(connection, nameOf({ queue: queue.name, lane }), leaseMs);
     },

@@ -1,4 +1,4 @@
-import type { Delivery, Subscription } from '@waybill/core/driver';
+import type { BatchFailure, Delivery, Subscription } from '@waybill/core/driver';
 import { BatchError, byDeadline, pause, systemClock, WaybillError } from '@waybill/core/driver';
 import type { RedisConnection } from './redis-connection.ts';
 import { type Entry, fromRedis } from './redis-message.ts';
@@ -6,6 +6,12 @@ import { FREE_MS, HOLD, TAKE } from './redis-scripts.ts';
 
 /** A blocking read that is cut off may have taken messages, and sees neither due nor released ones. */
 const POLL_MS = 50;
+
+const lostOf = (deliveries: readonly Delivery[], ours: readonly number[]): readonly BatchFailure[] =>
+  deliveries.flatMap(({ position }, index) => {
+    const error = new WaybillError('LEASE_LOST', `${position} is not ours any more: its lease was over.`);
+    return ours[index] === 1 ? [] : [{ index, error }];
+  });
 
 /** One lane. Leases have a clock, so a broken connection loses nothing: the next call goes on with what is held. */
 export function subscribeTo(connection: RedisConnection, lane: string, leaseMs: number): Subscription {
@@ -35,13 +41,7 @@ export function subscribeTo(connection: RedisConnection, lane: string, leaseMs: 
       const deliveries = batch.map(({ delivery }) => delivery);
       const ours = await hold(deliveries, (index) => (batch[index]?.action === 'accept' ? '' : FREE_MS));
       for (const delivery of deliveries) held.delete(delivery);
-      const lost = deliveries.map(({ position }, index) => {
-        return {
-          index,
-          error: new WaybillError('LEASE_LOST', `${position} is not ours any more: its lease was over.`),
-        };
-      });
-      const failures = lost.filter(({ index }) => ours[index] !== 1);
+      const failures = lostOf(deliveries, ours);
       if (failures.length > 0) throw new BatchError(failures, batch.length);
     },
     async extend(deliveries) {

@@ -1,3 +1,4 @@
+import { inspect } from 'node:util';
 import {
   type Delivery,
   decode,
@@ -7,7 +8,7 @@ import {
   WaybillError,
 } from '@waybill/core';
 import type { Settlement, Subscription } from '@waybill/core/driver';
-import { wrapDriver } from './wrap-driver.ts';
+import { wrapDriver, wrapSubscription } from './wrap-driver.ts';
 
 export type What =
   | 'sent'
@@ -74,17 +75,12 @@ export class History {
 
 /** What a bus tells of its handlers, which cross no seam. */
 export function noteEvent(history: History, process: string, event: ObserveEvent): void {
-  switch (event.name) {
-    case 'handled': {
-      const { id, attempt, outcome, durationMs, error } = event;
-      const why = error === undefined ? '' : `: ${String(error)}`;
-      const what = outcome === 'accepted' ? 'handled' : 'failed';
-      return history.note(process, what, id, `attempt ${attempt} ${outcome} after ${durationMs} ms${why}`);
-    }
-    case 'waits':
-      return history.note(process, 'waits', event.id, `until ${event.until}`);
-    default:
-  }
+  if (event.name === 'waits') history.note(process, 'waits', event.id, `until ${event.until}`);
+  if (event.name !== 'handled') return;
+  const { id, attempt, outcome, durationMs, error } = event;
+  const why = error === undefined ? '' : `: ${error instanceof Error ? error.message : inspect(error)}`;
+  const what = outcome === 'accepted' ? 'handled' : 'failed';
+  history.note(process, what, id, `attempt ${attempt} ${outcome} after ${durationMs} ms${why}`);
 }
 
 /** `driver`, with everything that crosses the seam written down. */
@@ -146,7 +142,7 @@ function recordedSubscription(
   place: string,
   note: (what: What, delivery: Delivery, detail?: string) => void,
 ): Subscription {
-  return {
+  return wrapSubscription(subscription, {
     async receive(max, signal) {
       const deliveries = await subscription.receive(max, signal);
       for (const delivery of deliveries) note('handed out', delivery, `${place} deliveries ${delivery.deliveries}`);
@@ -156,10 +152,7 @@ function recordedSubscription(
       await subscription.settle(batch);
       for (const { delivery, action } of batch) note(ACTIONS[action], delivery, place);
     },
-    extend: (deliveries) => subscription.extend(deliveries),
-    resize: (maxInFlight) => subscription.resize(maxInFlight),
-    close: (deadlineMs) => subscription.close(deadlineMs),
-  };
+  });
 }
 
 const ACTIONS: Readonly<Record<Settlement['action'], What>> = {

@@ -11,8 +11,9 @@ import {
   Reject,
   type Used,
 } from '@waybill/core';
+import type { Settlement, Subscription } from '@waybill/core/driver';
 import { Follow, outbox, QUEUES, type QueueName } from './contracts.ts';
-import { wrapDriver } from './wrap-driver.ts';
+import { wrapDriver, wrapSubscription } from './wrap-driver.ts';
 
 /** What a consumer does with a message. The first rule that fits counts; without one it is handled at once. */
 export interface Rule {
@@ -115,21 +116,29 @@ async function redriveOn(bus: Bus, queue: QueueContract): Promise<void> {
   }
 }
 
-/** `driver`, whose process dies around the hand-over of a copy. */
+/** `driver`, whose process dies around the hand-over of a copy, or of a letter that the broker itself moves. */
 function dyingAtCopy(driver: Driver, { lane, count, when }: DeathAtCopy, die: () => void): Driver {
-  const isCounted = ({ id, target }: OutgoingMessage): boolean =>
+  const isCopy = ({ id, target }: OutgoingMessage): boolean =>
     id.includes('#') && 'queue' in target && target.lane === lane;
+  const isMoved = ({ action }: Settlement): boolean => action === 'reject' && lane === 'dead';
   let seen = 0;
-  const send: Driver['send'] = async (batch, signal) => {
-    const copies = batch.filter(isCounted).length;
+  const around = async (copies: number, handOver: () => Promise<void>): Promise<void> => {
     seen += copies;
     const dies = copies > 0 && seen >= count;
-    if (!dies || when === 'after') await driver.send(batch, signal);
+    if (!dies || when === 'after') await handOver();
     if (!dies) return;
     die();
     await new Promise(() => undefined);
   };
-  return wrapDriver(driver, { send });
+  return wrapDriver(driver, {
+    send: (batch, signal) => around(batch.filter(isCopy).length, () => driver.send(batch, signal)),
+    async subscribe(queue, from, options) {
+      const subscription = await driver.subscribe(queue, from, options);
+      const settle: Subscription['settle'] = (batch) =>
+        around(batch.filter(isMoved).length, () => subscription.settle(batch));
+      return wrapSubscription(subscription, { settle });
+    },
+  });
 }
 
 interface Ends {
