@@ -22,7 +22,7 @@ await main(async () => {
   const { values, positionals } = parseArgs({ allowPositionals: true, options: OPTIONS });
   if (values.record && (!values.full || values.only.length > 0))
     throw new Error('--record keeps full runs: add --full.');
-  const subjects = values.one ? await memoryAndOne() : subjectsNamed(positionals);
+  const subjects = await chosen(positionals, values);
   ensureNode();
   await ensureDependencies();
   await build();
@@ -36,14 +36,20 @@ await main(async () => {
   if (failed > 0 || passed === 0) process.exitCode = 1;
 });
 
+async function chosen(names, { one, full }) {
+  if (one) return memoryAndOne();
+  const subjects = subjectsNamed(names);
+  return names.length === 0 && full ? subjects.filter(({ isVariant }) => isVariant !== true) : subjects;
+}
+
 async function memoryAndOne() {
   const { subject, why } = choose(SUBJECTS, await changedFiles(), turnOf(new Date()));
   process.stdout.write(`full set on memory and on ${subject.name}: ${why}\n`);
-  return [...SUBJECTS.filter(({ real }) => !real), subject];
+  return [...SUBJECTS.filter(({ real, isVariant }) => !real && isVariant !== true), subject];
 }
 
 async function record(runs) {
-  recordReports(runs.flatMap(({ report }) => report ?? []));
+  recordReports(runs.flatMap(({ subject, report }) => (subject.isVariant === true ? [] : (report ?? []))));
   const { writePage } = await import('./checks/conformance.mjs');
   await writePage();
 }

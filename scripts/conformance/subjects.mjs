@@ -17,6 +17,15 @@ export const SUBJECTS = [
     real: false,
     capabilities: async () => (await built('packages/memory/dist/index.js')).memory().capabilities,
   },
+  ...['annotated', 'sparse'].map((variant) => ({
+    // What brokers differ in, where it costs nothing: for the quick set only, and not on record.
+    name: `memory-${variant}`,
+    driver: 'memory',
+    harness: `integration/dist/conformance/memory-${variant}.js`,
+    sources: [],
+    real: false,
+    isVariant: true,
+  })),
   {
     name: 'rabbitmq',
     driver: 'rabbitmq',
