@@ -1,5 +1,6 @@
 import { inspect } from 'node:util';
 import {
+  type BatchError,
   type Delivery,
   decode,
   type Driver,
@@ -22,6 +23,7 @@ export type What =
   | 'accepted'
   | 'released'
   | 'rejected'
+  | 'not settled'
   | 'lost';
 
 export interface Entry {
@@ -106,20 +108,21 @@ function sending(driver: Driver, history: History, process: string): Driver['sen
 }
 
 function noteFailures(batch: readonly OutgoingMessage[], error: unknown, history: History, process: string): void {
-  const failures =
-    WaybillError.is(error) && 'failures' in error
-      ? (error.failures as readonly { index: number; error: WaybillError }[])
-      : undefined;
-  const byIndex = new Map(failures?.map((failure) => [failure.index, failure.error.code]));
+  const codes = codesByIndex(batch.length, error);
   for (const [index, message] of batch.entries()) {
-    const code = failures === undefined ? String(error) : byIndex.get(index);
-    history.note(
-      process,
-      code === undefined ? 'stored' : 'not stored',
-      logicalId(message),
-      `${message.id} ${code ?? ''}`,
-    );
+    const code = codes.get(index);
+    const what = code === undefined ? 'stored' : 'not stored';
+    history.note(process, what, logicalId(message), `${message.id} ${code ?? ''}`);
   }
+}
+
+/** Of a call that failed for some of a batch, or for all of it: what each of them failed with. */
+function codesByIndex(count: number, error: unknown): ReadonlyMap<number, string> {
+  if (WaybillError.is(error) && 'failures' in error) {
+    const failures = error.failures as BatchError['failures'];
+    return new Map(failures.map((failure) => [failure.index, failure.error.code]));
+  }
+  return new Map(Array.from({ length: count }, (_, index) => [index, String(error)]));
 }
 
 function subscribing(driver: Driver, history: History, process: string): Driver['subscribe'] {
@@ -149,8 +152,19 @@ function recordedSubscription(
       return deliveries;
     },
     async settle(batch) {
-      await subscription.settle(batch);
-      for (const { delivery, action } of batch) note(ACTIONS[action], delivery, place);
+      let codes: ReadonlyMap<number, string> = new Map();
+      try {
+        await subscription.settle(batch);
+      } catch (error) {
+        codes = codesByIndex(batch.length, error);
+        throw error;
+      } finally {
+        for (const [index, { delivery, action }] of batch.entries()) {
+          const code = codes.get(index);
+          if (code === undefined) note(ACTIONS[action], delivery, place);
+          else note('not settled', delivery, `${action}: ${code}`);
+        }
+      }
     },
   });
 }

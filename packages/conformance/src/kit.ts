@@ -1,3 +1,4 @@
+import { inspect, isDeepStrictEqual } from 'node:util';
 import {
   type Bus,
   type BusOptions,
@@ -126,10 +127,10 @@ export class Kit {
     if (!condition) throw new Unmet(expectation, ids);
   }
 
-  /** Fails the scenario unless both are equal as JSON. */
+  /** Fails the scenario unless both are equal, member by member. */
   same(actual: unknown, expected: unknown, expectation: string, ids: readonly string[] = []): void {
-    const [was, should] = [JSON.stringify(actual), JSON.stringify(expected)];
-    if (was !== should) throw new Unmet(`${expectation}: expected ${should}, got ${was}`, ids);
+    if (isDeepStrictEqual(actual, expected)) return;
+    throw new Unmet(`${expectation}: expected ${inspected(expected)}, got ${inspected(actual)}`, ids);
   }
 
   /** Fails the scenario unless `work` rejects with this code; resolves with the error. */
@@ -166,6 +167,8 @@ export class Kit {
     await this.session.close(this.prefix, this.#topology());
   }
 }
+
+const inspected = (value: unknown): string => inspect(value, { depth: 5, breakLength: Infinity, maxArrayLength: 50 });
 
 const ALL = [
   contracts.Noted,

@@ -73,19 +73,30 @@ export async function runScenario(harness: Harness, scenario: Scenario): Promise
   });
   const missing = scenario.faults?.find((fault) => !harness.faults.includes(fault));
   if (missing !== undefined) return result('not applicable', reasonOf(harness, missing));
-  const kit = new Kit(harness, await harness.open());
+  try {
+    const kit = new Kit(harness, await harness.open());
+    const [outcome, note] = await outcomeOf(scenario, kit);
+    const left = await kit.close().then(
+      () => undefined,
+      (error: unknown) => `What it made could not be removed: ${String(error)}`,
+    );
+    const notes = [note, left].filter((each) => each !== undefined);
+    return result(outcome, notes.length === 0 ? undefined : notes.join('\n'));
+  } catch (error) {
+    return result('failed', `${id}: the harness opens no session: ${inspect(error)}`);
+  }
+}
+
+/** Runs it, or proves that what it needs is refused. */
+async function outcomeOf(scenario: Scenario, kit: Kit): Promise<readonly [outcome: Outcome, note?: string]> {
+  const { deadlineMs } = scenario;
   try {
     const undeclared = undeclaredNeed(scenario, kit.session.createDriver());
-    if (undeclared === undefined) {
-      await withinDeadline(scenario.deadlineMs, scenario.run(kit));
-      return result('passed');
-    }
-    await withinDeadline(scenario.deadlineMs, proveRefusal(kit, undeclared));
-    return result('refused', `the driver does not declare "${undeclared}", and what needs it is refused`);
+    await withinDeadline(deadlineMs, undeclared === undefined ? scenario.run(kit) : proveRefusal(kit, undeclared));
+    if (undeclared === undefined) return ['passed'];
+    return ['refused', `the driver does not declare "${undeclared}", and what needs it is refused`];
   } catch (error) {
-    return result('failed', describeFailure(scenario, kit, error));
-  } finally {
-    await kit.close().catch(() => undefined);
+    return ['failed', describeFailure(scenario, kit, error)];
   }
 }
 

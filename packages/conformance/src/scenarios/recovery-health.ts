@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Bus } from '@waybill/core';
+import type { Bus, Driver } from '@waybill/core';
 import { desk, Noted, Work } from '../contracts.ts';
 import type { Kit } from '../kit.ts';
 import type { Scenario } from '../scenario.ts';
@@ -20,7 +20,10 @@ export const recoveryHealth: readonly Scenario[] = [
       await kit.faults.kill();
       const handled: number[] = [];
       let waiting: Promise<unknown> | undefined;
-      const bus = kit.bus({ ...DESK, sendTimeoutMs: 90_000 });
+      const calls: string[] = [];
+      const bus = kit.bus({ ...DESK, sendTimeoutMs: 90_000, seam: (driver) => noting(driver, calls) });
+      await sleep(200);
+      kit.same(calls, [], 'what a bus that is only made asks of its driver');
       try {
         waiting = Promise.all([bus.publish(Noted, { n: 1 }), consumeNotes(bus, handled)]);
         waiting.catch(() => undefined);
@@ -114,6 +117,20 @@ export const recoveryHealth: readonly Scenario[] = [
 
 const statuses = (kit: Kit): readonly string[] =>
   kit.events.flatMap((event) => (event.name === 'consumer' ? [event.status] : []));
+
+/** Names, by which a bus knows what it may ask. */
+const FACTS = new Set<string | symbol>(['spec', 'name', 'capabilities', 'limits']);
+
+/** `driver`, which notes every member that is looked at beside those that are only facts. */
+function noting(driver: Driver, calls: string[]): Driver {
+  return new Proxy(driver, {
+    get(target, property) {
+      if (!FACTS.has(property)) calls.push(String(property));
+      const value: unknown = Reflect.get(target, property, target);
+      return typeof value === 'function' ? (value.bind(target) as unknown) : value;
+    },
+  });
+}
 
 async function consumeNotes(bus: Bus, handled: number[]): Promise<void> {
   const handle = ({ n }: { readonly n: number }): void => void handled.push(n);

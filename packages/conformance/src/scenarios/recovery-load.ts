@@ -120,10 +120,11 @@ export function checkArrivals(kit: Kit, load: Load, arrived: readonly number[]):
   );
 }
 
-/** Bytes in use after a collection. */
+/** Bytes in use after a collection, those of buffers included. */
 export function heapBytes(): number {
   setFlagsFromString('--expose-gc');
   const collect = runInNewContext('gc') as () => void;
   collect();
-  return process.memoryUsage().heapUsed;
+  const { heapUsed, external } = process.memoryUsage();
+  return heapUsed + external;
 }
