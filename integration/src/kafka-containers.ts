@@ -1,3 +1,5 @@
+import { randomUUID } from 'node:crypto';
+
 import type { Certificate } from './certificate.ts';
 import { docker } from './command.ts';
 import { controlContainer } from './container.ts';
@@ -80,7 +82,7 @@ function nodeContainer(
 
 async function createNetwork(): Promise<string> {
   const labels = Object.entries(ownerLabels()).flatMap(([name, value]) => ['--label', `${name}=${value}`]);
-  return await docker('network', 'create', ...labels, `waybill-kafka-${process.pid}-${Date.now()}`);
+  return await docker('network', 'create', ...labels, `waybill-kafka-${randomUUID()}`);
 }
 
 async function choosePorts(count: number, secured: boolean): Promise<ReadonlyMap<KafkaListener, number>[]> {

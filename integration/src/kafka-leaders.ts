@@ -41,19 +41,20 @@ export async function moveLeader(
 
 async function prefer(brokers: readonly string[], place: Partition, replicas: number[]): Promise<void> {
   const { topic, partition } = place;
-  await withAdmin(brokers, (admin) =>
-    admin.alterPartitionReassignments({ topics: [{ topic, partitionAssignment: [{ partition, replicas }] }] }),
+  await eventually(() =>
+    withAdmin(brokers, (admin) =>
+      admin.alterPartitionReassignments({ topics: [{ topic, partitionAssignment: [{ partition, replicas }] }] }),
+    ),
   );
   await eventually(async () => (await copiesOf(brokers, place)).replicas.join(',') === replicas.join(','));
 }
 
-function copiesOf(brokers: readonly string[], { topic, partition }: Partition): Promise<Copies> {
-  return withAdmin(brokers, async (admin) => {
-    const { partitions } = await topicAt(admin, topic);
-    const found = partitions.find(({ partitionId }) => partitionId === partition);
-    if (found === undefined) {
-      throw new Error(`${topic} has no partition ${partition}.`);
-    }
-    return found;
-  });
+// For seconds after a node has died kafkajs may still ask it, and then fails without asking another one.
+async function copiesOf(brokers: readonly string[], { topic, partition }: Partition): Promise<Copies> {
+  const { partitions } = await eventually(() => withAdmin(brokers, (admin) => topicAt(admin, topic)));
+  const found = partitions.find(({ partitionId }) => partitionId === partition);
+  if (found === undefined) {
+    throw new Error(`${topic} has no partition ${partition}.`);
+  }
+  return found;
 }

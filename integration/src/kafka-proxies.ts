@@ -1,5 +1,5 @@
 import { connect } from 'node:net';
-import { connect as connectTls } from 'node:tls';
+import { connect as connectTls, type ConnectionOptions } from 'node:tls';
 
 import type { ISocketFactory } from 'kafkajs';
 
@@ -30,7 +30,8 @@ export async function kafkaProxies(
     each.push(await startProxy(server, `tcp://${broker}`, options));
   }
   const places = each.map(({ url }) => new URL(url).host);
-  const all = async (fault: (proxy: Proxy) => Promise<void>): Promise<void> => void (await Promise.all(each.map(fault)));
+  const all = async (fault: (proxy: Proxy) => Promise<void>): Promise<void> =>
+    void (await Promise.all(each.map(fault)));
   return {
     brokers: places,
     addresses: Object.fromEntries(brokers.map((broker, index) => [broker, places[index] ?? broker])),
@@ -49,7 +50,9 @@ export function throughProxies(addresses: Readonly<Record<string, string>>): ISo
   return ({ host, port, ssl, onConnect }) => {
     const { hostname, port: proxyPort } = new URL(`tcp://${addresses[`${host}:${port}`] ?? `${host}:${port}`}`);
     const place = { host: hostname, port: Number(proxyPort) };
-    const socket = ssl === undefined ? connect(place, onConnect) : connectTls({ ...place, ...ssl }, onConnect);
+    // Null where its type says that it is there.
+    const tls = ssl as ConnectionOptions | null;
+    const socket = tls === null ? connect(place, onConnect) : connectTls({ ...place, ...tls }, onConnect);
     return socket.setKeepAlive(true, 60_000);
   };
 }

@@ -135,7 +135,7 @@ function securitySettings({ certificate }: NodeSettings): Record<string, string>
   const modules = 'org.apache.kafka.common.security';
   const plain = `${modules}.plain.PlainLoginModule required "user_${kafkaUser}"="${kafkaPassword}";`;
   const scram = `${modules}.scram.ScramLoginModule required;`;
-  const logins = ['sasl', 'sasltls'].flatMap((listener) => [
+  const logins = ['sasl', 'sasltls'].flatMap((listener): [name: string, value: string][] => [
     [`listener.name.${listener}.plain.sasl.jaas.config`, plain],
     [`listener.name.${listener}.scram-sha-256.sasl.jaas.config`, scram],
     [`listener.name.${listener}.scram-sha-512.sasl.jaas.config`, scram],

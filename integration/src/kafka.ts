@@ -3,12 +3,7 @@ import { type ContainerControl, controlContainer, untilReady, withoutContainer }
 import { ensureEngine } from './engine.ts';
 import { resolveImage } from './images.ts';
 import { countNodes, followsAgain, workOnce } from './kafka-client.ts';
-import {
-  kafkaVersionIn,
-  removeKafkaContainers,
-  type StartedKafka,
-  startKafkaContainers,
-} from './kafka-containers.ts';
+import { kafkaVersionIn, removeKafkaContainers, type StartedKafka, startKafkaContainers } from './kafka-containers.ts';
 import { leaderOf, moveLeader } from './kafka-leaders.ts';
 import type { KafkaListener } from './kafka-settings.ts';
 import { type Progress, seconds, silent } from './progress.ts';
