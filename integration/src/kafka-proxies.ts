@@ -50,9 +50,11 @@ export function throughProxies(addresses: Readonly<Record<string, string>>): ISo
   return ({ host, port, ssl, onConnect }) => {
     const { hostname, port: proxyPort } = new URL(`tcp://${addresses[`${host}:${port}`] ?? `${host}:${port}`}`);
     const place = { host: hostname, port: Number(proxyPort) };
-    // Null where its type says that it is there.
-    const tls = ssl as ConnectionOptions | null;
-    const socket = tls === null ? connect(place, onConnect) : connectTls({ ...place, ...tls }, onConnect);
+    // What the client was given, or null, whatever its type says.
+    const tls = ssl as ConnectionOptions | boolean | null;
+    const isPlain = tls === null || tls === false;
+    const options = typeof tls === 'object' ? tls : {};
+    const socket = isPlain ? connect(place, onConnect) : connectTls({ ...place, ...options }, onConnect);
     return socket.setKeepAlive(true, 60_000);
   };
 }
