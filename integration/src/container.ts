@@ -32,6 +32,22 @@ export function controlContainer(id: string): ContainerControl {
   };
 }
 
+/** Stands for the container of a broker that was given: `stop` leaves it alone, faults reject with what to unset. */
+export function withoutContainer(settings: string): ContainerControl {
+  const refuse = async (): Promise<never> => {
+    throw new Error(`This fault needs a container: unset ${settings}.`);
+  };
+  return {
+    kill: refuse,
+    start: refuse,
+    restart: refuse,
+    pause: refuse,
+    unpause: refuse,
+    exec: refuse,
+    stop: async () => {},
+  };
+}
+
 /** {@link untilReady} for a container that was just created: removes it when it does not get ready. */
 export async function readyOrRemoved<T>(id: string, probe: () => Promise<T>): Promise<T> {
   try {

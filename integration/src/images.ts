@@ -6,7 +6,7 @@ import { imageFile } from './paths.ts';
 import { type Progress, seconds, silent } from './progress.ts';
 import { setting } from './setting.ts';
 
-export type ImageKind = 'rabbitmq-current' | 'rabbitmq-old' | 'redis' | 'toxiproxy';
+export type ImageKind = 'kafka' | 'rabbitmq-current' | 'rabbitmq-old' | 'redis' | 'toxiproxy';
 
 export interface Image {
   readonly name: string;
@@ -29,6 +29,11 @@ const recipes: Readonly<Record<ImageKind, Recipe>> = {
     setting: 'WAYBILL_RABBITMQ_OLD_IMAGE',
     official: 'rabbitmq:4.0',
     built: 'waybill/rabbitmq:4.0',
+  },
+  kafka: {
+    setting: 'WAYBILL_KAFKA_IMAGE',
+    official: 'apache/kafka:4.3.1',
+    built: 'waybill/kafka:4.3.1',
   },
   redis: {
     setting: 'WAYBILL_REDIS_IMAGE',

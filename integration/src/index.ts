@@ -3,6 +3,17 @@ export { ensureEngine, engineVersion, stopEngine } from './engine.ts';
 export { eventually, type EventuallyOptions } from './eventually.ts';
 export { freePort } from './free-port.ts';
 export { type Image, type ImageKind, resolveImage } from './images.ts';
+export {
+  attachKafka,
+  type Kafka,
+  type KafkaDescriptor,
+  type KafkaNode,
+  type KafkaOptions,
+  type SecuredListeners,
+  startKafka,
+} from './kafka.ts';
+export { kafkaProxies, type KafkaProxies, throughProxies } from './kafka-proxies.ts';
+export { kafkaPassword, kafkaUser } from './kafka-settings.ts';
 export { LocalContainer } from './local-container.ts';
 export { ownerLabels } from './owner.ts';
 export { prepare } from './prepare-machine.ts';

@@ -1,6 +1,6 @@
 import { connect } from 'amqplib';
 
-import { type ContainerControl, controlContainer, readyOrRemoved, untilReady } from './container.ts';
+import { type ContainerControl, controlContainer, readyOrRemoved, untilReady, withoutContainer } from './container.ts';
 import { ensureEngine } from './engine.ts';
 import { freePort } from './free-port.ts';
 import { resolveImage } from './images.ts';
@@ -102,7 +102,7 @@ async function startContainer(image: string, management: boolean, progress: Prog
 
 function controlBroker({ url, containerId }: RabbitmqDescriptor): ContainerControl {
   if (containerId === undefined) {
-    return givenBroker;
+    return withoutContainer('WAYBILL_RABBITMQ_URL and WAYBILL_RABBITMQ_OLD_URL');
   }
   const control = controlContainer(containerId);
   const ready = async (): Promise<void> => void (await untilReady(containerId, () => rabbitmqVersionAt(url)));
@@ -112,17 +112,3 @@ function controlBroker({ url, containerId }: RabbitmqDescriptor): ContainerContr
     restart: () => control.restart().then(ready),
   };
 }
-
-async function refuse(): Promise<never> {
-  throw new Error('This fault needs a container: unset WAYBILL_RABBITMQ_URL and WAYBILL_RABBITMQ_OLD_URL.');
-}
-
-const givenBroker: ContainerControl = {
-  kill: refuse,
-  start: refuse,
-  restart: refuse,
-  pause: refuse,
-  unpause: refuse,
-  exec: refuse,
-  stop: async () => {},
-};

@@ -1,6 +1,6 @@
 import { Redis as Client } from 'ioredis';
 
-import { type ContainerControl, controlContainer, readyOrRemoved, untilReady } from './container.ts';
+import { type ContainerControl, controlContainer, readyOrRemoved, untilReady, withoutContainer } from './container.ts';
 import { ensureEngine } from './engine.ts';
 import { freePort } from './free-port.ts';
 import { resolveImage } from './images.ts';
@@ -82,7 +82,7 @@ async function redisVersionAt(url: string): Promise<string> {
 
 function controlServer({ url, containerId }: RedisDescriptor): ContainerControl {
   if (containerId === undefined) {
-    return givenServer;
+    return withoutContainer(URL_SETTING);
   }
   const control = controlContainer(containerId);
   const ready = async (): Promise<void> => void (await untilReady(containerId, () => redisVersionAt(url)));
@@ -92,17 +92,3 @@ function controlServer({ url, containerId }: RedisDescriptor): ContainerControl 
     restart: () => control.restart().then(ready),
   };
 }
-
-async function refuse(): Promise<never> {
-  throw new Error(`This fault needs a container: unset ${URL_SETTING}.`);
-}
-
-const givenServer: ContainerControl = {
-  kill: refuse,
-  start: refuse,
-  restart: refuse,
-  pause: refuse,
-  unpause: refuse,
-  exec: refuse,
-  stop: async () => {},
-};
