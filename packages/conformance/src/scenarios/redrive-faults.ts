@@ -4,6 +4,7 @@ import { desk } from '../contracts.ts';
 import type { Kit } from '../kit.ts';
 import type { Scenario } from '../scenario.ts';
 import { wrapDriver } from '../wrap-driver.ts';
+import { quiet } from './retry-helpers.ts';
 import {
   bodiesOf,
   DESK,
@@ -21,6 +22,8 @@ import {
 /** Beyond this many hand-outs, letters by the broker's own limit take too long to make. */
 const WORN_OUT_AFTER = 200;
 const LEASE_MS = 10_000;
+/** Letters that a redrive moves at a time, at most. */
+const PAGE = 100;
 const BY_CORE = range(0, 300);
 const BY_BROKER = range(300, 310);
 
@@ -97,6 +100,13 @@ export const redriveFaults: readonly Scenario[] = [
       await runs.consume(kit.bus(DESK));
       await runs.handled(kit, range(0, 150));
       await redrivenToTheEnd(kit, bus);
+      await quiet(kit, bus, LEASE_MS, () => runs.runs.length);
+      const most = 150 + PAGE;
+      const runCount = runs.runs.length;
+      kit.check(
+        runCount <= most,
+        `the kill repeats at most the ${PAGE} that were on their way: ${runCount} runs of 150`,
+      );
     },
   },
   {

@@ -3,14 +3,15 @@ import { desk, Moved, Noted, track } from '../contracts.ts';
 import type { Kit } from '../kit.ts';
 import type { Report } from '../program.ts';
 import type { Scenario } from '../scenario.ts';
+import { CRASHING, killTwice, repeatsWindows } from './copy-window.ts';
 import {
   allHandled,
   EARLY_MS,
-  emptied,
   LATE_MS,
   NOTE,
   noteId,
   publishNotes,
+  quiet,
   range,
   reportsOf,
   WINDOW_PER_SLOT,
@@ -208,26 +209,24 @@ export const retry: readonly Scenario[] = [
     async run(kit: Kit) {
       const bus = kit.bus();
       await bus.provision();
-      const [count, concurrency] = [200, 4];
-      await publishNotes(bus, range(0, count));
+      const window = WINDOW_PER_SLOT * CRASHING.concurrency;
+      const retryMs = 1_000;
       const program = {
         queue: 'desk',
-        rules: [{ attempts: [1], then: 'fail' }],
-        options: { concurrency, retry: { delaysMs: [1_000] } },
+        rules: [{ only: range(0, CRASHING.count), attempts: [1], then: 'fail' }],
+        options: { concurrency: CRASHING.concurrency, retry: { delaysMs: [retryMs] } },
       } as const;
-      const early = await kit.worker({ ...program, diesAtCopy: { lane: 'work', count: 30, when: 'before' } });
-      await early.ended;
-      const late = await kit.worker({ ...program, diesAtCopy: { lane: 'work', count: 20, when: 'after' } });
-      await late.ended;
-      await kit.worker(program);
-      await allHandled(kit, range(0, count), 45_000);
-      await emptied(kit, bus, desk);
-      const most = count + 2 * WINDOW_PER_SLOT * concurrency;
+      const killed = await killTwice(kit, bus, program, 'work');
+      await kit.worker(program, { leaseMs: CRASHING.leaseMs });
+      await allHandled(kit, range(0, CRASHING.count), 45_000);
+      await quiet(kit, bus, Math.max(retryMs, CRASHING.leaseMs), () => reportsOf(kit, 'started').length);
+      repeatsWindows(kit, killed, 2, window);
+      const most = CRASHING.count + 2 * window;
       for (const attempt of [1, 2]) {
-        const runs = reportsOf(kit, 'started', attempt).length;
+        const runs = reportsOf(kit, 'started', attempt).filter(({ n }) => n < CRASHING.count).length;
         kit.check(
           runs <= most,
-          `attempt ${attempt} runs at most ${most} times for ${count} messages and two kills: ${runs}`,
+          `attempt ${attempt} runs at most ${most} times for ${CRASHING.count} messages and two kills: ${runs}`,
         );
       }
       kit.same((await kit.letters(bus, desk)).length, 0, 'nothing is a dead letter');
