@@ -63,6 +63,23 @@ export async function lettersOnceThere(
   return letters;
 }
 
+/** Later on no other letter has come, and none has gone. */
+export async function stillTheLetters(
+  kit: Kit,
+  bus: Bus,
+  queue: QueueContract,
+  letters: readonly DeadLetter[],
+): Promise<void> {
+  const before = letters.map(({ id }) => id).toSorted();
+  const now = (await kit.letters(bus, queue)).map(({ id }) => id).toSorted();
+  kit.same(
+    now,
+    before,
+    'the dead letters in the end',
+    [...now.filter((id) => !before.includes(id)), ...before].slice(0, 3),
+  );
+}
+
 /** Every one has this reason, and was given up at its first attempt. */
 export function allAtOnce(kit: Kit, letters: readonly DeadLetter[], reason: string): void {
   const found = letters.map((letter) => `${letter.reason} ${letter.attempts}`);
