@@ -1,6 +1,8 @@
-import type { Bus } from '@waybill/core';
-import { desk, Work } from '../contracts.ts';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Bus, Driver } from '@waybill/core';
+import { desk, Noted, Work } from '../contracts.ts';
 import type { Kit } from '../kit.ts';
+import { wrapDriver } from '../wrap-driver.ts';
 
 /** A delayed send, and when it was handled. */
 export interface Delayed {
@@ -13,7 +15,16 @@ export interface Delayed {
 /** Clocks of two processes, and timers. */
 const TOLERANCE_MS = 50;
 /** What an idle queue may add to what the driver declares. */
-const IDLE_MS = 1_000;
+export const IDLE_MS = 1_000;
+
+/** What is delayed by more than this takes several hops. */
+export const CEILING_MS = 3_000;
+
+/** `driver`, which declares no more than that: every one hops then. */
+export const lowCeiling = (driver: Driver): Driver =>
+  wrapDriver(driver, {
+    capabilities: { ...driver.capabilities, maxDelayMs: Math.min(CEILING_MS, driver.capabilities.maxDelayMs) },
+  });
 
 /** Sends `each` messages for every delay, in the order of `delaysMs`. */
 export async function sendDelayed(
@@ -63,4 +74,47 @@ export async function allArrived(kit: Kit, sent: readonly Delayed[], withinMs: n
     return sent.every(({ id }) => handled.has(id));
   };
   await kit.eventually('all delayed messages are handled', all, withinMs);
+}
+
+/** Notes that wait in front of what becomes due, all the time. */
+export class Backlog {
+  readonly #bus: Bus;
+  readonly #calledAt: number[] = [];
+  readonly #handledAt = new Map<number, number>();
+
+  constructor(bus: Bus) {
+    this.#bus = bus;
+  }
+
+  readonly handled = (n: number): void => void this.#handledAt.set(n, this.#handledAt.get(n) ?? Date.now());
+
+  get left(): number {
+    return this.#calledAt.length - this.#handledAt.size;
+  }
+
+  /** Publishes as many as are missing. */
+  async fill(waiting: number): Promise<void> {
+    const missing = Array.from(
+      { length: Math.max(0, waiting - this.left) },
+      (_, index) => this.#calledAt.length + index,
+    );
+    for (const _ of missing) this.#calledAt.push(Date.now());
+    await Promise.all(missing.map((n) => this.#bus.publish(Noted, { n }, { id: `backlog-${n}` })));
+  }
+
+  async keep(waiting: number, isOver: () => boolean): Promise<void> {
+    while (!isOver()) {
+      await this.fill(waiting);
+      await sleep(50);
+    }
+  }
+
+  /** When all that was published up to this time had been handled. */
+  drainedAt(time: number): number {
+    return Math.max(
+      ...this.#calledAt.map((calledAt, n) =>
+        calledAt <= time ? (this.#handledAt.get(n) ?? Number.POSITIVE_INFINITY) : 0,
+      ),
+    );
+  }
 }

@@ -1,9 +1,18 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Kit } from '../kit.ts';
 import type { Scenario } from '../scenario.ts';
-import { allArrived, checkArrival, type Delayed, handledAt, latestAt, sendDelayed } from './delay-arrivals.ts';
+import {
+  allArrived,
+  CEILING_MS,
+  checkArrival,
+  type Delayed,
+  handledAt,
+  latestAt,
+  lowCeiling,
+  sendDelayed,
+} from './delay-arrivals.ts';
 
-const CEILING = { maxDelayMs: 3_000 };
+const CEILING = { maxDelayMs: CEILING_MS };
 /** A consumer is back this long after its broker: its longest wait between two tries, and a connection. */
 const RECONNECT_MS = 8_000;
 
@@ -17,7 +26,7 @@ export const delayFaults: readonly Scenario[] = [
     faults: ['kill-process'],
     deadlineMs: 90_000,
     async run(kit: Kit) {
-      const bus = kit.bus({ driver: CEILING });
+      const bus = kit.bus({ driver: CEILING, seam: lowCeiling });
       await bus.provision();
       const worker = await kit.worker({ queue: 'desk' }, CEILING);
       const inOneHop = await sendDelayed(kit.bus(), [15_000], 5, 'one-hop');
@@ -74,7 +83,7 @@ export const delayFaults: readonly Scenario[] = [
     deadlineMs: 120_000,
     alone: true,
     async run(kit: Kit) {
-      const bus = kit.bus({ driver: CEILING });
+      const bus = kit.bus({ driver: CEILING, seam: lowCeiling });
       await bus.provision();
       await kit.worker({ queue: 'desk' }, CEILING);
       const sent = await sendDelayed(bus, [20_000, 8_000, 2_500], 5);
