@@ -10,9 +10,9 @@ import {
   WaybillError,
 } from '@waybill/core';
 import type { Settlement, Subscription } from '@waybill/core/driver';
-import { Noted } from '../contracts.ts';
+import { desk, Noted } from '../contracts.ts';
 import type { Kit } from '../kit.ts';
-import { wrapDriver } from '../wrap-driver.ts';
+import { wrapDriver, wrapSubscription } from '../wrap-driver.ts';
 
 /** What the core keeps of an error, and what a copy's bookkeeping takes at most. */
 export const LARGEST_BOOKKEEPING = 4 * 1024;
@@ -133,6 +133,61 @@ export class Outage {
       resize: (maxInFlight) => subscription.resize(maxInFlight),
       close: (deadlineMs) => subscription.close(deadlineMs),
     };
+  }
+}
+
+const isLetter = ({ target }: OutgoingMessage): boolean => 'lane' in target && target.lane === 'dead';
+
+/** No letter of desk is stored: the broker refuses them where it can, and else the seam does. */
+export class LetterOutage extends Outage {
+  readonly #kit: Kit;
+  readonly #byBroker: boolean;
+
+  /** `alsoRefuses` names further messages, at the seam. */
+  constructor(kit: Kit, alsoRefuses: (message: OutgoingMessage) => boolean = () => false) {
+    const byBroker = kit.harness.faults.includes('refuseDeadLane');
+    super((message) => alsoRefuses(message) || (!byBroker && isLetter(message)));
+    this.#kit = kit;
+    this.#byBroker = byBroker;
+  }
+
+  async begin(bus: Bus): Promise<void> {
+    if (this.#byBroker) await this.#kit.faults.refuseDeadLane(this.#kit.physical(bus, desk), true);
+    this.on = true;
+  }
+
+  async end(bus: Bus): Promise<void> {
+    this.on = false;
+    if (this.#byBroker) await this.#kit.faults.refuseDeadLane(this.#kit.physical(bus, desk), false);
+  }
+}
+
+/** A driver that dies like its process: nothing gets through any more, and what it held is the broker's again. */
+export class Mortal {
+  #dead = false;
+  #driver: Driver | undefined;
+
+  readonly seam = (driver: Driver): Driver => {
+    this.#driver = driver;
+    const living = <T>(call: () => Promise<T>): Promise<T> =>
+      this.#dead ? Promise.reject(new WaybillError('UNAVAILABLE', 'The process is dead.')) : call();
+    return wrapDriver(driver, {
+      send: (batch, signal) => living(() => driver.send(batch, signal)),
+      subscribe: (queue, lane, options) =>
+        living(async () => {
+          const subscription = await driver.subscribe(queue, lane, options);
+          return wrapSubscription(subscription, {
+            receive: (max, signal) => living(() => subscription.receive(max, signal)),
+            settle: (batch) => living(() => subscription.settle(batch)),
+            extend: (deliveries) => living(() => subscription.extend(deliveries)),
+          });
+        }),
+    });
+  };
+
+  async die(): Promise<void> {
+    this.#dead = true;
+    await this.#driver?.close(Date.now());
   }
 }
 

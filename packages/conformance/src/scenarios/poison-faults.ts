@@ -47,6 +47,7 @@ export const poisonFaults: readonly Scenario[] = [
       const soonest = Math.min(...letters.map(({ deadAt = 0 }) => deadAt)) - sentAt;
       kit.check(soonest >= 3_000 - EARLY_MS, `they wait for 3000 ms first: ${soonest}`, ['type', 'version']);
       await emptied(kit, older, pricesV1);
+      await stillTheLetters(kit, older, pricesV1, letters);
     },
   },
   {
@@ -92,6 +93,7 @@ export const poisonFaults: readonly Scenario[] = [
       );
       await kit.eventually('the consumer is up', () => bus.health().status === 'up', 15_000);
       await emptied(kit, bus, desk);
+      await stillTheLetters(kit, bus, desk, letters);
     },
   },
   {
