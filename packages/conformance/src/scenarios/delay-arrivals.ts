@@ -3,6 +3,7 @@ import type { Bus, Driver } from '@waybill/core';
 import { desk, Noted, Work } from '../contracts.ts';
 import type { Kit } from '../kit.ts';
 import { wrapDriver } from '../wrap-driver.ts';
+import { earlyMs } from './retry-helpers.ts';
 
 /** A delayed send, and when it was handled. */
 export interface Delayed {
@@ -12,8 +13,6 @@ export interface Delayed {
   readonly storedAt: number;
 }
 
-/** Clocks of two processes, and timers. */
-const TOLERANCE_MS = 50;
 /** What an idle queue may add to what the driver declares. */
 export const IDLE_MS = 1_000;
 
@@ -25,6 +24,23 @@ export const lowCeiling = (driver: Driver): Driver =>
   wrapDriver(driver, {
     capabilities: { ...driver.capabilities, maxDelayMs: Math.min(CEILING_MS, driver.capabilities.maxDelayMs) },
   });
+
+/** A stored copy, and how far ahead it was asked for. */
+export interface Asked {
+  readonly id: string;
+  readonly aheadMs: number;
+}
+
+/** `driver`, with how far ahead every delayed copy is asked for. */
+export function watchDelays(driver: Driver, asked: Asked[]): Driver {
+  return wrapDriver(driver, {
+    async send(batch, signal) {
+      const now = Date.now();
+      for (const { id, notBefore = now } of batch) asked.push({ id, aheadMs: notBefore - now });
+      await driver.send(batch, signal);
+    },
+  });
+}
 
 /** Sends `each` messages for every delay, in the order of `delaysMs`. */
 export async function sendDelayed(
@@ -59,7 +75,7 @@ export function checkArrival(
   const [at] = arrivedAt;
   kit.check(at !== undefined && arrivedAt.length === 1, `${id} is handled once, not ${arrivedAt.length} times`, [id]);
   const waited = at - calledAt;
-  kit.check(waited >= delayMs - TOLERANCE_MS, `${id} comes not before ${delayMs} ms, and came after ${waited}`, [id]);
+  kit.check(waited >= delayMs - earlyMs(kit), `${id} comes not before ${delayMs} ms, and came after ${waited}`, [id]);
   kit.check(at <= latest, `${id} comes by ${latest - calledAt} ms, and came after ${waited}`, [id]);
 }
 

@@ -3,8 +3,8 @@ import { BatchError, type Driver } from '@waybill/core';
 import { desk, Work } from '../contracts.ts';
 import type { Kit } from '../kit.ts';
 import type { Scenario } from '../scenario.ts';
-import { wrapDriver } from '../wrap-driver.ts';
 import {
+  type Asked,
   Backlog,
   CEILING_MS,
   checkArrival,
@@ -13,6 +13,7 @@ import {
   latestAt,
   lowCeiling,
   sendDelayed,
+  watchDelays,
 } from './delay-arrivals.ts';
 
 export const delay: readonly Scenario[] = [
@@ -24,7 +25,7 @@ export const delay: readonly Scenario[] = [
     needs: ['delay'],
     deadlineMs: 90_000,
     async run(kit: Kit) {
-      const asked: { readonly id: string; readonly aheadMs: number }[] = [];
+      const asked: Asked[] = [];
       const seam = (driver: Driver): Driver => watchDelays(lowCeiling(driver), asked);
       const bus = kit.bus({ seam });
       await bus.provision();
@@ -136,21 +137,10 @@ export const delay: readonly Scenario[] = [
   },
 ];
 
-/** `driver`, with how far ahead every delayed copy is asked for. */
-function watchDelays(driver: Driver, asked: { readonly id: string; readonly aheadMs: number }[]): Driver {
-  return wrapDriver(driver, {
-    async send(batch, signal) {
-      const now = Date.now();
-      for (const { id, notBefore = now } of batch) asked.push({ id, aheadMs: notBefore - now });
-      await driver.send(batch, signal);
-    },
-  });
-}
-
 function checkHops(
   kit: Kit,
   sent: readonly { readonly id: string; readonly delayMs: number }[],
-  asked: readonly { readonly id: string; readonly aheadMs: number }[],
+  asked: readonly Asked[],
 ): void {
   const maxDelayMs = Math.min(CEILING_MS, kit.capabilities.maxDelayMs);
   const beyond = asked.filter(({ aheadMs }) => aheadMs > maxDelayMs);

@@ -6,7 +6,7 @@ import type { Program } from '../program.ts';
 import type { Scenario } from '../scenario.ts';
 import type { Worker } from '../worker.ts';
 import { foreign, lettersOnceThere, outlined, sameBodies, stillTheLetters } from './dead-letter-helpers.ts';
-import { allHandled, EARLY_MS, emptied, noteId, publishNotes, range, reportsOf } from './retry-helpers.ts';
+import { allHandled, earlyMs, emptied, noteId, publishNotes, range, reportsOf } from './retry-helpers.ts';
 import { PricedV1, PricedV2, pricesV1, pricesV2, Reprice } from './versions-contracts.ts';
 
 const POISON = 137;
@@ -45,7 +45,7 @@ export const poisonFaults: readonly Scenario[] = [
         ['type', 'version'],
       );
       const soonest = Math.min(...letters.map(({ deadAt = 0 }) => deadAt)) - sentAt;
-      kit.check(soonest >= 3_000 - EARLY_MS, `they wait for 3000 ms first: ${soonest}`, ['type', 'version']);
+      kit.check(soonest >= 3_000 - earlyMs(kit), `they wait for 3000 ms first: ${soonest}`, ['type', 'version']);
       await emptied(kit, older, pricesV1);
       await stillTheLetters(kit, older, pricesV1, letters);
     },

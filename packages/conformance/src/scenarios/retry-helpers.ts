@@ -5,6 +5,10 @@ import type { Report } from '../program.ts';
 
 /** How much before its time a clock may let something happen. */
 export const EARLY_MS = 50;
+const COARSE_MS = 1_000;
+/** As {@link EARLY_MS}; a broker that counts seconds may round. */
+export const earlyMs = ({ capabilities }: Kit): number =>
+  capabilities.delayErrorMs >= COARSE_MS ? COARSE_MS : EARLY_MS;
 /** Beside what the driver declares. */
 export const LATE_MS = 1_000;
 /** Deliveries that a consumer of an unordered queue holds for each slot. */
