@@ -104,61 +104,48 @@ export function outlined(letters: readonly DeadLetter[]): readonly (readonly [st
   return outline.toSorted(([left], [right]) => (left < right ? -1 : 1));
 }
 
-/** While `on`, the sends that `refuses` names and native rejects fail as if the broker did not answer. */
-export class Outage {
-  on = false;
-  readonly #refuses: (message: OutgoingMessage) => boolean;
-
-  constructor(refuses: (message: OutgoingMessage) => boolean) {
-    this.#refuses = refuses;
-  }
-
-  readonly seam = (driver: Driver): Driver =>
-    wrapDriver(driver, {
-      send: (batch, signal) =>
-        partly(
-          batch,
-          (message) => this.on && this.#refuses(message),
-          (taken) => driver.send(taken, signal),
-        ),
-      subscribe: async (queue, lane, options) => this.#settling(await driver.subscribe(queue, lane, options)),
-    });
-
-  #settling(subscription: Subscription): Subscription {
-    const isRefused = ({ action }: Settlement): boolean => this.on && action === 'reject';
-    return {
-      receive: (max, signal) => subscription.receive(max, signal),
-      settle: (batch) => partly(batch, isRefused, (taken) => subscription.settle(taken)),
-      extend: (deliveries) => subscription.extend(deliveries),
-      resize: (maxInFlight) => subscription.resize(maxInFlight),
-      close: (deadlineMs) => subscription.close(deadlineMs),
-    };
-  }
-}
-
 const isLetter = ({ target }: OutgoingMessage): boolean => 'lane' in target && target.lane === 'dead';
 
-/** No letter of desk is stored: the broker refuses them where it can, and else the seam does. */
-export class LetterOutage extends Outage {
+/**
+ * No letter of desk is stored: the broker refuses them where it can, and else the seam does. Native rejects and what
+ * `alsoRefuses` names fail at the seam, as if the broker did not answer.
+ */
+export class LetterOutage {
   readonly #kit: Kit;
   readonly #byBroker: boolean;
+  readonly #alsoRefuses: (message: OutgoingMessage) => boolean;
+  #on = false;
 
-  /** `alsoRefuses` names further messages, at the seam. */
   constructor(kit: Kit, alsoRefuses: (message: OutgoingMessage) => boolean = () => false) {
-    const byBroker = kit.harness.faults.includes('refuseDeadLane');
-    super((message) => alsoRefuses(message) || (!byBroker && isLetter(message)));
     this.#kit = kit;
-    this.#byBroker = byBroker;
+    this.#byBroker = kit.harness.faults.includes('refuseDeadLane');
+    this.#alsoRefuses = alsoRefuses;
   }
 
   async begin(bus: Bus): Promise<void> {
     if (this.#byBroker) await this.#kit.faults.refuseDeadLane(this.#kit.physical(bus, desk), true);
-    this.on = true;
+    this.#on = true;
   }
 
   async end(bus: Bus): Promise<void> {
-    this.on = false;
+    this.#on = false;
     if (this.#byBroker) await this.#kit.faults.refuseDeadLane(this.#kit.physical(bus, desk), false);
+  }
+
+  readonly seam = (driver: Driver): Driver => {
+    const isRefused = (message: OutgoingMessage): boolean =>
+      this.#on && (this.#alsoRefuses(message) || (!this.#byBroker && isLetter(message)));
+    return wrapDriver(driver, {
+      send: (batch, signal) => partly(batch, isRefused, (taken) => driver.send(taken, signal)),
+      subscribe: async (queue, lane, options) => this.#settling(await driver.subscribe(queue, lane, options)),
+    });
+  };
+
+  #settling(subscription: Subscription): Subscription {
+    const isRefused = ({ action }: Settlement): boolean => this.#on && action === 'reject';
+    return wrapSubscription(subscription, {
+      settle: (batch) => partly(batch, isRefused, (taken) => subscription.settle(taken)),
+    });
   }
 }
 
