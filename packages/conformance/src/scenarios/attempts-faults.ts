@@ -30,6 +30,9 @@ export const attemptsFaults: readonly Scenario[] = [
       await standing.checkUncounted(kit, 15_000);
       for (const [n, id] of standing.ids.entries()) {
         const [, ...again] = standing.runs.filter((run) => run.id === id && run.attempt === n + 1);
+        // A broker may keep it ours through a cut.
+        const lost = kit.history.entries.some((entry) => entry.what === 'lost' && entry.id === id);
+        kit.check(!lost || again.length > 0, `the attempt of ${id} that was lost is repeated`, [id]);
         kit.check(
           again.every(({ redelivered }) => redelivered),
           `the repeated attempt of ${id} is redelivered`,

@@ -10,9 +10,9 @@ import {
   WaybillError,
 } from '@waybill/core';
 import type { Settlement, Subscription } from '@waybill/core/driver';
-import { Noted } from '../contracts.ts';
+import { desk, Noted } from '../contracts.ts';
 import type { Kit } from '../kit.ts';
-import { wrapDriver } from '../wrap-driver.ts';
+import { wrapDriver, wrapSubscription } from '../wrap-driver.ts';
 
 /** What the core keeps of an error, and what a copy's bookkeeping takes at most. */
 export const LARGEST_BOOKKEEPING = 4 * 1024;
@@ -63,6 +63,23 @@ export async function lettersOnceThere(
   return letters;
 }
 
+/** Later on no other letter has come, and none has gone. */
+export async function stillTheLetters(
+  kit: Kit,
+  bus: Bus,
+  queue: QueueContract,
+  letters: readonly DeadLetter[],
+): Promise<void> {
+  const before = letters.map(({ id }) => id).toSorted();
+  const now = (await kit.letters(bus, queue)).map(({ id }) => id).toSorted();
+  kit.same(
+    now,
+    before,
+    'the dead letters in the end',
+    [...now.filter((id) => !before.includes(id)), ...before].slice(0, 3),
+  );
+}
+
 /** Every one has this reason, and was given up at its first attempt. */
 export function allAtOnce(kit: Kit, letters: readonly DeadLetter[], reason: string): void {
   const found = letters.map((letter) => `${letter.reason} ${letter.attempts}`);
@@ -87,35 +104,77 @@ export function outlined(letters: readonly DeadLetter[]): readonly (readonly [st
   return outline.toSorted(([left], [right]) => (left < right ? -1 : 1));
 }
 
-/** While `on`, the sends that `refuses` names and native rejects fail as if the broker did not answer. */
-export class Outage {
-  on = false;
-  readonly #refuses: (message: OutgoingMessage) => boolean;
+const isLetter = ({ target }: OutgoingMessage): boolean => 'lane' in target && target.lane === 'dead';
 
-  constructor(refuses: (message: OutgoingMessage) => boolean) {
-    this.#refuses = refuses;
+/**
+ * No letter of desk is stored: the broker refuses them where it can, and else the seam does. Native rejects and what
+ * `alsoRefuses` names fail at the seam, as if the broker did not answer.
+ */
+export class LetterOutage {
+  readonly #kit: Kit;
+  readonly #byBroker: boolean;
+  readonly #alsoRefuses: (message: OutgoingMessage) => boolean;
+  #on = false;
+
+  constructor(kit: Kit, alsoRefuses: (message: OutgoingMessage) => boolean = () => false) {
+    this.#kit = kit;
+    this.#byBroker = kit.harness.faults.includes('refuseDeadLane');
+    this.#alsoRefuses = alsoRefuses;
   }
 
-  readonly seam = (driver: Driver): Driver =>
-    wrapDriver(driver, {
-      send: (batch, signal) =>
-        partly(
-          batch,
-          (message) => this.on && this.#refuses(message),
-          (taken) => driver.send(taken, signal),
-        ),
+  async begin(bus: Bus): Promise<void> {
+    if (this.#byBroker) await this.#kit.faults.refuseDeadLane(this.#kit.physical(bus, desk), true);
+    this.#on = true;
+  }
+
+  async end(bus: Bus): Promise<void> {
+    this.#on = false;
+    if (this.#byBroker) await this.#kit.faults.refuseDeadLane(this.#kit.physical(bus, desk), false);
+  }
+
+  readonly seam = (driver: Driver): Driver => {
+    const isRefused = (message: OutgoingMessage): boolean =>
+      this.#on && (this.#alsoRefuses(message) || (!this.#byBroker && isLetter(message)));
+    return wrapDriver(driver, {
+      send: (batch, signal) => partly(batch, isRefused, (taken) => driver.send(taken, signal)),
       subscribe: async (queue, lane, options) => this.#settling(await driver.subscribe(queue, lane, options)),
     });
+  };
 
   #settling(subscription: Subscription): Subscription {
-    const isRefused = ({ action }: Settlement): boolean => this.on && action === 'reject';
-    return {
-      receive: (max, signal) => subscription.receive(max, signal),
+    const isRefused = ({ action }: Settlement): boolean => this.#on && action === 'reject';
+    return wrapSubscription(subscription, {
       settle: (batch) => partly(batch, isRefused, (taken) => subscription.settle(taken)),
-      extend: (deliveries) => subscription.extend(deliveries),
-      resize: (maxInFlight) => subscription.resize(maxInFlight),
-      close: (deadlineMs) => subscription.close(deadlineMs),
-    };
+    });
+  }
+}
+
+/** A driver that dies like its process: nothing gets through any more, and what it held is the broker's again. */
+export class Mortal {
+  #dead = false;
+  #driver: Driver | undefined;
+
+  readonly seam = (driver: Driver): Driver => {
+    this.#driver = driver;
+    const living = <T>(call: () => Promise<T>): Promise<T> =>
+      this.#dead ? Promise.reject(new WaybillError('UNAVAILABLE', 'The process is dead.')) : call();
+    return wrapDriver(driver, {
+      send: (batch, signal) => living(() => driver.send(batch, signal)),
+      subscribe: (queue, lane, options) =>
+        living(async () => {
+          const subscription = await driver.subscribe(queue, lane, options);
+          return wrapSubscription(subscription, {
+            receive: (max, signal) => living(() => subscription.receive(max, signal)),
+            settle: (batch) => living(() => subscription.settle(batch)),
+            extend: (deliveries) => living(() => subscription.extend(deliveries)),
+          });
+        }),
+    });
+  };
+
+  async die(): Promise<void> {
+    this.#dead = true;
+    await this.#driver?.close(Date.now());
   }
 }
 

@@ -1,6 +1,9 @@
-import type { Bus } from '@waybill/core';
-import { desk, Work } from '../contracts.ts';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Bus, Driver } from '@waybill/core';
+import { desk, Noted, Work } from '../contracts.ts';
 import type { Kit } from '../kit.ts';
+import { wrapDriver } from '../wrap-driver.ts';
+import { earlyMs } from './retry-helpers.ts';
 
 /** A delayed send, and when it was handled. */
 export interface Delayed {
@@ -10,10 +13,34 @@ export interface Delayed {
   readonly storedAt: number;
 }
 
-/** Clocks of two processes, and timers. */
-const TOLERANCE_MS = 50;
 /** What an idle queue may add to what the driver declares. */
-const IDLE_MS = 1_000;
+export const IDLE_MS = 1_000;
+
+/** What is delayed by more than this takes several hops. */
+export const CEILING_MS = 3_000;
+
+/** `driver`, which declares no more than that: every one hops then. */
+export const lowCeiling = (driver: Driver): Driver =>
+  wrapDriver(driver, {
+    capabilities: { ...driver.capabilities, maxDelayMs: Math.min(CEILING_MS, driver.capabilities.maxDelayMs) },
+  });
+
+/** A stored copy, and how far ahead it was asked for. */
+export interface Asked {
+  readonly id: string;
+  readonly aheadMs: number;
+}
+
+/** `driver`, with how far ahead every delayed copy is asked for. */
+export function watchDelays(driver: Driver, asked: Asked[]): Driver {
+  return wrapDriver(driver, {
+    async send(batch, signal) {
+      const now = Date.now();
+      for (const { id, notBefore = now } of batch) asked.push({ id, aheadMs: notBefore - now });
+      await driver.send(batch, signal);
+    },
+  });
+}
 
 /** Sends `each` messages for every delay, in the order of `delaysMs`. */
 export async function sendDelayed(
@@ -48,7 +75,7 @@ export function checkArrival(
   const [at] = arrivedAt;
   kit.check(at !== undefined && arrivedAt.length === 1, `${id} is handled once, not ${arrivedAt.length} times`, [id]);
   const waited = at - calledAt;
-  kit.check(waited >= delayMs - TOLERANCE_MS, `${id} comes not before ${delayMs} ms, and came after ${waited}`, [id]);
+  kit.check(waited >= delayMs - earlyMs(kit), `${id} comes not before ${delayMs} ms, and came after ${waited}`, [id]);
   kit.check(at <= latest, `${id} comes by ${latest - calledAt} ms, and came after ${waited}`, [id]);
 }
 
@@ -63,4 +90,47 @@ export async function allArrived(kit: Kit, sent: readonly Delayed[], withinMs: n
     return sent.every(({ id }) => handled.has(id));
   };
   await kit.eventually('all delayed messages are handled', all, withinMs);
+}
+
+/** Notes that wait in front of what becomes due, all the time. */
+export class Backlog {
+  readonly #bus: Bus;
+  readonly #calledAt: number[] = [];
+  readonly #handledAt = new Map<number, number>();
+
+  constructor(bus: Bus) {
+    this.#bus = bus;
+  }
+
+  readonly handled = (n: number): void => void this.#handledAt.set(n, this.#handledAt.get(n) ?? Date.now());
+
+  get left(): number {
+    return this.#calledAt.length - this.#handledAt.size;
+  }
+
+  /** Publishes as many as are missing. */
+  async fill(waiting: number): Promise<void> {
+    const missing = Array.from(
+      { length: Math.max(0, waiting - this.left) },
+      (_, index) => this.#calledAt.length + index,
+    );
+    for (const _ of missing) this.#calledAt.push(Date.now());
+    await Promise.all(missing.map((n) => this.#bus.publish(Noted, { n }, { id: `backlog-${n}` })));
+  }
+
+  async keep(waiting: number, isOver: () => boolean): Promise<void> {
+    while (!isOver()) {
+      await this.fill(waiting);
+      await sleep(50);
+    }
+  }
+
+  /** When all that was published up to this time had been handled. */
+  drainedAt(time: number): number {
+    return Math.max(
+      ...this.#calledAt.map((calledAt, n) =>
+        calledAt <= time ? (this.#handledAt.get(n) ?? Number.POSITIVE_INFINITY) : 0,
+      ),
+    );
+  }
 }

@@ -1,12 +1,20 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { BatchError, type Driver } from '@waybill/core';
-import { desk, Noted, Work } from '../contracts.ts';
+import { desk, Work } from '../contracts.ts';
 import type { Kit } from '../kit.ts';
 import type { Scenario } from '../scenario.ts';
-import { wrapDriver } from '../wrap-driver.ts';
-import { allArrived, checkArrival, handledAt, latestAt, sendDelayed } from './delay-arrivals.ts';
-
-/** Forces what is longer into several hops. */
-const CEILING = { maxDelayMs: 3_000 };
+import {
+  type Asked,
+  Backlog,
+  CEILING_MS,
+  checkArrival,
+  type Delayed,
+  IDLE_MS,
+  latestAt,
+  lowCeiling,
+  sendDelayed,
+  watchDelays,
+} from './delay-arrivals.ts';
 
 export const delay: readonly Scenario[] = [
   {
@@ -17,9 +25,9 @@ export const delay: readonly Scenario[] = [
     needs: ['delay'],
     deadlineMs: 90_000,
     async run(kit: Kit) {
-      const asked: { readonly id: string; readonly aheadMs: number }[] = [];
-      const seam = (driver: Driver): Driver => watchDelays(driver, asked);
-      const bus = kit.bus({ driver: CEILING, seam });
+      const asked: Asked[] = [];
+      const seam = (driver: Driver): Driver => watchDelays(lowCeiling(driver), asked);
+      const bus = kit.bus({ seam });
       await bus.provision();
       const arrivals = new Map<string, number[]>();
       const work = (
@@ -59,22 +67,39 @@ export const delay: readonly Scenario[] = [
     needs: ['delay'],
     deadlineMs: 120_000,
     async run(kit: Kit) {
-      const bus = kit.bus({ driver: CEILING });
-      await bus.provision();
-      const backlog = Array.from({ length: 5_000 }, (_, n) => n);
-      await Promise.all(backlog.map((n) => bus.publish(Noted, { n }, { id: `backlog-${n}` })));
-      const sent = await sendDelayed(bus, [7_000, 2_500, 1_000], 5);
-      const startedAt = Date.now();
-      await kit.worker({ queue: 'desk', rules: [{ then: 'handle', afterMs: 20 }] }, CEILING);
-      await allArrived(kit, sent, 90_000);
-      await kit.eventually(
-        'the backlog is handled',
-        () => kit.reports.filter(({ what }) => what === 'handled').length >= backlog.length + sent.length,
-        60_000,
+      const bus = kit.bus({ seam: lowCeiling });
+      const backlog = new Backlog(bus);
+      const arrivals = new Map<string, number[]>();
+      const takesTime = { concurrency: 4, handlerMs: 20 };
+      // Three seconds of work.
+      const waiting = (3_000 / takesTime.handlerMs) * takesTime.concurrency;
+      await kit.bus({ seam: lowCeiling }).consume(
+        desk,
+        {
+          'conformance.work': (_, { metadata: { id } }) =>
+            void arrivals.set(id, [...(arrivals.get(id) ?? []), Date.now()]),
+          'conformance.noted': async ({ n }) => {
+            await sleep(takesTime.handlerMs);
+            backlog.handled(n);
+          },
+        },
+        { concurrency: takesTime.concurrency },
       );
-      const drainedAt = Math.max(...kit.reports.filter(({ id }) => id.startsWith('backlog')).map(({ at }) => at));
-      for (const each of sent)
-        checkArrival(kit, each, handledAt(kit, each.id), latestAt(kit, each) + drainedAt - startedAt);
+      await backlog.fill(waiting);
+      const over = Date.now() + 45_000;
+      let sent: readonly Delayed[] = [];
+      const sending = sendDelayed(bus, [20_000, 7_000, 2_500, 1_000], 5).then((all) => (sent = all));
+      await backlog.keep(waiting, () => Date.now() > over || (sent.length > 0 && arrivals.size === sent.length));
+      await sending;
+      await kit.eventually('the backlog is handled', () => backlog.left === 0, 60_000);
+      for (const each of sent) {
+        const dueAt = each.calledAt + each.delayMs;
+        const drainedAt = backlog.drainedAt(dueAt + kit.capabilities.delayErrorMs);
+        kit.check(drainedAt - dueAt > 1_000, `${each.id} becomes due behind a backlog: ${drainedAt - dueAt} ms`, [
+          each.id,
+        ]);
+        checkArrival(kit, each, arrivals.get(each.id) ?? [], latestAt(kit, each, drainedAt));
+      }
     },
   },
   {
@@ -112,29 +137,20 @@ export const delay: readonly Scenario[] = [
   },
 ];
 
-/** `driver`, with how far ahead every delayed copy is asked for. */
-function watchDelays(driver: Driver, asked: { readonly id: string; readonly aheadMs: number }[]): Driver {
-  return wrapDriver(driver, {
-    async send(batch, signal) {
-      const now = Date.now();
-      for (const { id, notBefore = now } of batch) asked.push({ id, aheadMs: notBefore - now });
-      await driver.send(batch, signal);
-    },
-  });
-}
-
 function checkHops(
   kit: Kit,
   sent: readonly { readonly id: string; readonly delayMs: number }[],
-  asked: readonly { readonly id: string; readonly aheadMs: number }[],
+  asked: readonly Asked[],
 ): void {
-  const { maxDelayMs } = kit.session.createDriver(CEILING).capabilities;
+  const maxDelayMs = Math.min(CEILING_MS, kit.capabilities.maxDelayMs);
   const beyond = asked.filter(({ aheadMs }) => aheadMs > maxDelayMs);
   kit.same(beyond, [], 'copies delayed by more than the ceiling');
   for (const { id, delayMs } of sent) {
     const hops = asked.filter((copy) => copy.id.replace(/#.*/, '') === id).length;
-    // A copy that comes late may save a later hop.
-    const least = delayMs > maxDelayMs ? 2 : 1;
+    // A copy that comes late may save a later hop, and the first one none.
+    const least = delayMs <= maxDelayMs ? 1 : Math.max(2, Math.ceil(delayMs / latestHopMs(kit, maxDelayMs)));
     kit.check(hops >= least, `${id} takes at least ${least} hops, not ${hops}`, [id]);
   }
 }
+
+const latestHopMs = (kit: Kit, hopMs: number): number => hopMs + kit.capabilities.delayErrorMs + IDLE_MS;

@@ -3,7 +3,15 @@ import { z } from 'zod';
 import { desk } from '../contracts.ts';
 import type { Kit } from '../kit.ts';
 import type { Scenario } from '../scenario.ts';
-import { allAtOnce, cloudEvent, foreign, lettersOnceThere, sameBodies } from './dead-letter-helpers.ts';
+import {
+  allAtOnce,
+  cloudEvent,
+  foreign,
+  LetterOutage,
+  lettersOnceThere,
+  sameBodies,
+  stillTheLetters,
+} from './dead-letter-helpers.ts';
 import { UNDECODABLE, UNFIT } from './poison-bodies.ts';
 import { allHandled, emptied, publishNotes, range, reportsOf } from './retry-helpers.ts';
 
@@ -58,6 +66,7 @@ export const poison: readonly Scenario[] = [
       );
       kit.same(reportsOf(kit, 'started').length, numbers.length, 'handlers ran only for the good ones');
       await emptied(kit, bus, desk);
+      await stillTheLetters(kit, bus, desk, letters);
     },
   },
   {
@@ -79,13 +88,12 @@ export const poison: readonly Scenario[] = [
       );
       await bus.dispatch([...unfit, ...touching(kit)]);
       await publishNotes(bus, range(10, 20));
-      const letters = [
-        ...(await lettersOnceThere(kit, bus, desk, { count: UNFIT.length, withinMs: 15_000 })),
-        ...(await lettersOnceThere(kit, bus, touchy, { count: 3, withinMs: 15_000 })),
-      ];
-      allAtOnce(kit, letters, 'invalid');
+      const letters = await lettersOnceThere(kit, bus, desk, { count: UNFIT.length, withinMs: 15_000 });
+      const touched = await lettersOnceThere(kit, bus, touchy, { count: 3, withinMs: 15_000 });
+      const both = [...letters, ...touched];
+      allAtOnce(kit, both, 'invalid');
       kit.check(
-        letters.every(({ error }) => (error?.message ?? '') !== ''),
+        both.every(({ error }) => (error?.message ?? '') !== ''),
         'each says what does not fit',
       );
       await kit.eventually('the good ones are handled', () => seen.length >= 12, 15_000);
@@ -98,6 +106,7 @@ export const poison: readonly Scenario[] = [
       const down = kit.events.filter((event) => event.name === 'consumer' && event.error !== undefined);
       kit.same(down.length, 0, 'the consumers stayed up');
       await emptied(kit, bus, desk);
+      await stillTheLetters(kit, bus, desk, letters);
     },
   },
   {
@@ -130,6 +139,7 @@ export const poison: readonly Scenario[] = [
       );
       await kit.eventually('the good ones are handled', () => seen.size === 30, 15_000);
       await emptied(kit, bus, desk);
+      await stillTheLetters(kit, bus, desk, letters);
     },
   },
   {
@@ -138,30 +148,32 @@ export const poison: readonly Scenario[] = [
     sentence:
       'a head of poison whose letters cannot be stored stalls nothing: the good messages behind it are handled meanwhile',
     needs: ['admin'],
-    faults: ['refuseDeadLane'],
     deadlineMs: 60_000,
     quick: true,
     async run(kit: Kit) {
-      const bus = kit.bus();
+      const outage = new LetterOutage(kit);
+      const bus = kit.bus({ seam: outage.seam });
       await bus.provision();
       const head = range(0, 30).map((index) =>
         foreign(kit, desk, { id: `head-${index}`, body: Buffer.from(`{${index}`) }),
       );
       await bus.dispatch(head);
       await publishNotes(bus, range(0, 100));
-      await kit.faults.refuseDeadLane(kit.physical(bus, desk), true);
+      await outage.begin(bus);
       const seen = new Set<number>();
       const see = ({ n }: { n: number }): void => void seen.add(n);
       await bus.consume(desk, { 'conformance.noted': see, 'conformance.work': see });
       await kit.eventually('all good ones are handled', () => seen.size === 100, 20_000);
-      const settled = kit.history.entries.filter(({ what, id }) => what === 'accepted' && !id.startsWith('note-'));
+      const settled = kit.history.entries.filter(
+        ({ what, id }) => (what === 'accepted' || what === 'rejected') && !id.startsWith('note-'),
+      );
       kit.same(
         settled.length,
         0,
         'nothing of the head is settled meanwhile',
         settled.map(({ id }) => id),
       );
-      await kit.faults.refuseDeadLane(kit.physical(bus, desk), false);
+      await outage.end(bus);
       const letters = await lettersOnceThere(kit, bus, desk, { count: 30, withinMs: 20_000 });
       sameBodies(
         kit,
@@ -169,6 +181,7 @@ export const poison: readonly Scenario[] = [
         head.map(({ body }) => body),
       );
       await emptied(kit, bus, desk);
+      await stillTheLetters(kit, bus, desk, letters);
     },
   },
 ];

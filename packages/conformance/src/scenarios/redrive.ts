@@ -183,6 +183,7 @@ function checkNewIds(kit: Kit, numbers: readonly number[]): void {
     const copies = kit.history.entries
       .filter((entry) => entry.what === 'stored' && entry.id === id)
       .map(({ detail }) => detail);
+    kit.check(copies.includes(`${id}#r1`), `the redriven copy of ${id} is seen, of ${copies.join(', ')}`, [id]);
     kit.same(
       new Set(copies).size,
       copies.length,

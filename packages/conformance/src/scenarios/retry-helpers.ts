@@ -1,10 +1,14 @@
 import type { Bus, QueueContract } from '@waybill/core';
-import { Noted } from '../contracts.ts';
+import { desk, Noted } from '../contracts.ts';
 import type { Kit } from '../kit.ts';
 import type { Report } from '../program.ts';
 
 /** How much before its time a clock may let something happen. */
 export const EARLY_MS = 50;
+const COARSE_MS = 1_000;
+/** As {@link EARLY_MS}; a broker that counts seconds may round. */
+export const earlyMs = ({ capabilities }: Kit): number =>
+  capabilities.delayErrorMs >= COARSE_MS ? COARSE_MS : EARLY_MS;
 /** Beside what the driver declares. */
 export const LATE_MS = 1_000;
 /** Deliveries that a consumer of an unordered queue holds for each slot. */
@@ -41,6 +45,25 @@ export async function allHandled(kit: Kit, numbers: readonly number[], withinMs:
       left.slice(0, 3).map(noteId),
     );
   }
+}
+
+/** What it may take beyond the longest wait until something is handed out again. */
+const QUIET_MARGIN_MS = 2_000;
+
+/**
+ * Resolves once no handler has begun for so long that nothing can come any more: longer than the delays and leases that
+ * are in use, with nothing left on the broker. `begun` counts what began.
+ */
+export async function quiet(kit: Kit, bus: Bus, longestWaitMs: number, begun: () => number): Promise<void> {
+  const forMs = longestWaitMs + QUIET_MARGIN_MS;
+  let [seen, since] = [begun(), Date.now()];
+  const isQuiet = async (): Promise<boolean> => {
+    if (begun() !== seen) [seen, since] = [begun(), Date.now()];
+    if (Date.now() - since < forMs) return false;
+    const { ready, delayed = 0, inFlight = 0 } = await bus.depth(desk);
+    return ready + delayed + inFlight === 0 && begun() === seen;
+  };
+  await kit.eventually(`nothing is left, and nothing begins for ${forMs} ms`, isQuiet, forMs + 90_000);
 }
 
 /** Resolves once nothing is left to hand out; what a broker delays is not counted. */

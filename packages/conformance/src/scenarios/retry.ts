@@ -3,14 +3,17 @@ import { desk, Moved, Noted, track } from '../contracts.ts';
 import type { Kit } from '../kit.ts';
 import type { Report } from '../program.ts';
 import type { Scenario } from '../scenario.ts';
+import { CRASHING, killTwice, repeatsWindows } from './copy-window.ts';
+import { type Asked, watchDelays } from './delay-arrivals.ts';
 import {
   allHandled,
   EARLY_MS,
-  emptied,
+  earlyMs,
   LATE_MS,
   NOTE,
   noteId,
   publishNotes,
+  quiet,
   range,
   reportsOf,
   WINDOW_PER_SLOT,
@@ -18,6 +21,7 @@ import {
 
 const DEFAULT_DELAYS_MS = [1_000, 5_000, 30_000, 300_000] as const;
 const JITTER = 0.2;
+const JITTERED = range(20, 32);
 
 export const retry: readonly Scenario[] = [
   {
@@ -28,18 +32,20 @@ export const retry: readonly Scenario[] = [
     deadlineMs: 40_000,
     quick: true,
     async run(kit: Kit) {
-      const bus = kit.bus();
+      const asked: Asked[] = [];
+      const bus = kit.bus({ seam: (driver) => watchDelays(driver, asked) });
       const started = new Map<string, number>();
-      // Message n takes the default delay behind attempt n, and none behind the others.
+      // Message n takes the default delay behind attempt n, and none behind the others. The jittered take the first.
       await bus.consume(desk, {
         'conformance.work': () => undefined,
         'conformance.noted': ({ n }, { attempt }) => {
           started.set(`${n}/${attempt}`, Date.now());
-          if (attempt === n) throw new Error('takes the default delay');
+          if (JITTERED.includes(n) && attempt > 1) return;
+          if (attempt === n || JITTERED.includes(n)) throw new Error('takes the default delay');
           throw new RetryLater(0);
         },
       });
-      await publishNotes(bus, range(1, 6));
+      await publishNotes(bus, [...range(1, 6), ...JITTERED]);
       const ended = await kit.eventually(
         'those with short delays are dead letters',
         () => lettersOf(kit, bus, 3),
@@ -63,9 +69,22 @@ export const retry: readonly Scenario[] = [
           `retry ${n} is due after ${delayMs} ms and up to 20 %: ${planned}`,
           [noteId(n)],
         );
-        const gap = (started.get(`${n}/${n + 1}`) ?? Number.POSITIVE_INFINITY) - (started.get(`${n}/${n}`) ?? 0);
-        kit.check(gap >= delayMs - EARLY_MS, `retry ${n} is not early: it came after ${gap} ms`, [noteId(n)]);
+        const copy = asked.find(({ id, aheadMs }) => id.startsWith(`${noteId(n)}#a${n + 1}`) && aheadMs > 0);
+        const least = Math.min(delayMs, kit.capabilities.maxDelayMs) - EARLY_MS;
+        kit.check((copy?.aheadMs ?? 0) >= least, `its copy is stored for ${least} ms ahead: ${copy?.aheadMs}`, [
+          noteId(n),
+        ]);
+        // The others are not waited for.
+        if (n > 2) continue;
+        const gap = (started.get(`${n}/${n + 1}`) ?? Number.NaN) - (started.get(`${n}/${n}`) ?? Number.NaN);
+        kit.check(gap >= delayMs - earlyMs(kit), `retry ${n} is not early: it came after ${gap} ms`, [noteId(n)]);
       }
+      const planned = JITTERED.map((n) => plannedDelay(kit, noteId(n), 2));
+      kit.check(
+        planned.every((delayMs) => delayMs >= 1_000 && delayMs <= 1_000 * (1 + JITTER)) && new Set(planned).size > 1,
+        `retries of one schedule differ by their jitter: ${planned.join(', ')}`,
+        JITTERED.slice(0, 3).map(noteId),
+      );
     },
   },
   {
@@ -90,7 +109,7 @@ export const retry: readonly Scenario[] = [
         const delayMs = delaysMs[attempt - 2] ?? 0;
         const gap = at - (failed.get(`${n}/${attempt - 1}`) ?? Number.POSITIVE_INFINITY);
         kit.check(
-          gap >= delayMs - EARLY_MS,
+          gap >= delayMs - earlyMs(kit),
           `attempt ${attempt} comes not before ${delayMs} ms: it came after ${gap}`,
           [noteId(n)],
         );
@@ -194,7 +213,9 @@ export const retry: readonly Scenario[] = [
         [noteId(0)],
       );
       const gap = (started[1] ?? 0) - (started[0] ?? 0);
-      kit.check(gap >= 2_500 - EARLY_MS, `the first retry comes not before 2500 ms: it came after ${gap}`, [noteId(0)]);
+      kit.check(gap >= 2_500 - earlyMs(kit), `the first retry comes not before 2500 ms: it came after ${gap}`, [
+        noteId(0),
+      ]);
     },
   },
   {
@@ -208,26 +229,24 @@ export const retry: readonly Scenario[] = [
     async run(kit: Kit) {
       const bus = kit.bus();
       await bus.provision();
-      const [count, concurrency] = [200, 4];
-      await publishNotes(bus, range(0, count));
+      const window = WINDOW_PER_SLOT * CRASHING.concurrency;
+      const retryMs = 1_000;
       const program = {
         queue: 'desk',
-        rules: [{ attempts: [1], then: 'fail' }],
-        options: { concurrency, retry: { delaysMs: [1_000] } },
+        rules: [{ only: range(0, CRASHING.count), attempts: [1], then: 'fail' }],
+        options: { concurrency: CRASHING.concurrency, retry: { delaysMs: [retryMs] } },
       } as const;
-      const early = await kit.worker({ ...program, diesAtCopy: { lane: 'work', count: 30, when: 'before' } });
-      await early.ended;
-      const late = await kit.worker({ ...program, diesAtCopy: { lane: 'work', count: 20, when: 'after' } });
-      await late.ended;
-      await kit.worker(program);
-      await allHandled(kit, range(0, count), 45_000);
-      await emptied(kit, bus, desk);
-      const most = count + 2 * WINDOW_PER_SLOT * concurrency;
+      const killed = await killTwice(kit, bus, program, 'work');
+      await kit.worker(program, { leaseMs: CRASHING.leaseMs });
+      await allHandled(kit, range(0, CRASHING.count), 45_000);
+      await quiet(kit, bus, Math.max(retryMs, CRASHING.leaseMs), () => reportsOf(kit, 'started').length);
+      repeatsWindows(kit, killed, 2, window);
+      const most = CRASHING.count + 2 * window;
       for (const attempt of [1, 2]) {
-        const runs = reportsOf(kit, 'started', attempt).length;
+        const runs = reportsOf(kit, 'started', attempt).filter(({ n }) => n < CRASHING.count).length;
         kit.check(
           runs <= most,
-          `attempt ${attempt} runs at most ${most} times for ${count} messages and two kills: ${runs}`,
+          `attempt ${attempt} runs at most ${most} times for ${CRASHING.count} messages and two kills: ${runs}`,
         );
       }
       kit.same((await kit.letters(bus, desk)).length, 0, 'nothing is a dead letter');

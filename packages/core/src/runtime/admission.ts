@@ -70,8 +70,8 @@ export class Admission {
 
   /** Called every now and then; whether {@link room} should be asked again. */
   tick(): boolean {
-    const { clock, outcomes, scheduler } = this.#options;
-    const stuck = outcomes.pending > 0 && scheduler.running === 0;
+    const { clock, outcomes, scheduler, settler } = this.#options;
+    const stuck = outcomes.pending + settler.size > 0 && scheduler.running === 0;
     this.#stalledSince = stuck ? (this.#stalledSince ?? clock.now()) : undefined;
     const quiet = this.#isolation.isolated && !this.#isolating && this.#suspectAt + CLEARED_AFTER_MS <= clock.now();
     if (quiet) this.#isolation.clear();

@@ -1,7 +1,8 @@
+import { Reject } from '../../src/index.ts';
 import type { MemoryOptions } from '@waybill/memory';
 import { describe, expect, it } from 'vitest';
 import type { Process } from './kit.ts';
-import { gate, ledger, letters, never, notes, Noted, Paid, Placed, range, warmUp, World } from './kit.ts';
+import { gate, ledger, letters, never, notes, Noted, Paid, Placed, range, unavailable, warmUp, World } from './kit.ts';
 
 interface Crew {
   /** Keeps `size` processes alive on `notes`: a poisonous handler kills its process, another starts 500 ms later. */
@@ -204,6 +205,25 @@ describe('a consumer', () => {
     await world.time.advance(1_000);
     expect(seam.resizes).toEqual([16, 1, 16]);
     expect(world.queue(notes)).toEqual({ ready: 0, inFlight: 0, delayed: 0, dead: 0 });
+  });
+
+  it('comes out of an isolation while the broker takes no rejects', async () => {
+    const world = new World({ capabilities: { reject: 'annotated' } });
+    const { bus, seam } = world.process();
+    const handled: number[] = [];
+    await bus.consume(notes, {
+      'note.taken': ({ n }) => {
+        if (n === 0) throw new Reject('no use for it');
+        handled.push(n);
+      },
+    });
+    seam.refuseSettlement = ({ action }) => (action === 'reject' ? unavailable() : undefined);
+    for (const n of range(10)) await bus.publish(Noted, { n });
+    await world.time.advance(15_000);
+    expect(handled).toEqual(range(10).slice(1));
+    seam.refuseSettlement = undefined;
+    await world.time.advance(10_000);
+    expect(world.queue(notes)).toEqual({ ready: 0, inFlight: 0, delayed: 0, dead: 1 });
   });
 
   it('releases no suspect as dead that was handed out often but harms nobody', async () => {
