@@ -14,7 +14,6 @@ export const drainFaults: readonly Scenario[] = [
     guarantee: 'drain',
     sentence:
       'close ends within its deadline while the network swallows everything, and what was held reaches another process',
-    needs: ['admin'],
     faults: ['blackHole'],
     deadlineMs: 90_000,
     run: (kit) =>
@@ -28,7 +27,6 @@ export const drainFaults: readonly Scenario[] = [
     id: 'drain-broker-killed',
     guarantee: 'drain',
     sentence: 'close ends within its deadline while the broker is dead, and what was held reaches another process',
-    needs: ['admin'],
     faults: ['kill', 'start'],
     deadlineMs: 120_000,
     alone: true,
@@ -43,7 +41,6 @@ export const drainFaults: readonly Scenario[] = [
     id: 'drain-broker-paused',
     guarantee: 'drain',
     sentence: 'close ends within its deadline while the broker hangs, and what was held reaches another process',
-    needs: ['admin'],
     faults: ['pause'],
     deadlineMs: 90_000,
     alone: true,
@@ -67,7 +64,7 @@ async function drainWithout(kit: Kit, gone: () => Promise<void>, back: () => Pro
   );
   await warmUp(kit, bus, closing);
   await sendWork(bus, range(8));
-  await holdsAll(kit, bus, closing, 3);
+  await holdsAll(kit, closing, 8, 3);
   const publisher = kit.bus();
   await publisher.publish(Noted, { n: 100 });
   await gone();

@@ -32,12 +32,11 @@ export function range(count: number, from = 0): readonly number[] {
   return Array.from({ length: count }, (_, index) => from + index);
 }
 
-/** The first one runs what it can and holds the rest: nothing is left in the queue. */
-export async function holdsAll(kit: Kit, bus: Bus, worker: Worker, running: number): Promise<void> {
-  const started = (): boolean =>
-    worker.reports.filter(({ n, what }) => !isWarmUp(n) && what === 'started').length >= running;
+/** The process runs what it can of so many messages and holds the rest, by its own account. */
+export async function holdsAll(kit: Kit, worker: Worker, count: number, running: number): Promise<void> {
+  const started = (): boolean => numbersOf([worker], 'started').length >= running;
   await kit.eventually(`${running} handlers run`, started, 20_000);
-  await kit.eventually('nothing is left in the queue', async () => (await bus.depth(desk)).ready === 0, 20_000);
+  await kit.eventually(`it holds ${count}`, async () => (await worker.held()) === count, 20_000);
 }
 
 /** Of the messages that count, how many ended so in these processes. */
