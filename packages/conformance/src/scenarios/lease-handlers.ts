@@ -14,6 +14,20 @@ export async function warmUp(kit: Kit, bus: Bus, worker: Worker): Promise<void> 
   await warmUpWith(kit, bus, () => worker.reports.filter(({ n, what }) => isWarmUp(n) && what === 'handled').length);
 }
 
+/** As {@link warmUp}, of processes that share the queue. */
+export async function warmUpBoth(kit: Kit, bus: Bus, workers: readonly Worker[]): Promise<void> {
+  const handled = ({ reports }: Worker): number =>
+    reports.filter(({ n, what }) => isWarmUp(n) && what === 'handled').length;
+  let sent = 0;
+  while (workers.some((worker) => handled(worker) < WARM_UP)) {
+    kit.check(sent < 40 * WARM_UP, `each process gets some of ${sent} messages`);
+    await sendWork(bus, range(WARM_UP, WARM_UP_FROM + sent));
+    sent += WARM_UP;
+    const all = (): boolean => workers.reduce((sum, worker) => sum + handled(worker), 0) >= sent;
+    await kit.eventually('all are handled', all, 20_000);
+  }
+}
+
 /** As {@link warmUp}; `handled` counts the warm-up messages. */
 export async function warmUpWith(kit: Kit, bus: Bus, handled: () => number): Promise<void> {
   await sendWork(bus, range(WARM_UP, WARM_UP_FROM));
