@@ -4,15 +4,13 @@ import type { Kit } from '../kit.ts';
 import type { Scenario } from '../scenario.ts';
 import { abortedAt, isWarmUp, LeaseThief, range, sendWork, warmUpWith } from './lease-handlers.ts';
 
-const LEASE_MS = 3_000;
-const SETTINGS = { leaseMs: LEASE_MS };
+const SETTINGS = { leaseMs: 5_000 };
 
 export const leaseFaults: readonly Scenario[] = [
   {
     id: 'lease-lost-aborts',
     guarantee: 'lease',
     sentence: 'the signals of handlers that lost their lease abort within 5 s, and others handle their messages',
-    faults: ['cut'],
     deadlineMs: 60_000,
     async run(kit: Kit) {
       const thief = new LeaseThief();
@@ -31,7 +29,7 @@ export const leaseFaults: readonly Scenario[] = [
       const first = await kit.eventually('its handler runs', () => contexts[0], 20_000);
       const other = kit.bus({ driver: SETTINGS });
       await consumeWork(other, async (_, context) => void again.push(context));
-      const lostAt = await thief.steal(kit, first, LEASE_MS);
+      const lostAt = await thief.steal(kit, first);
       await kit.eventually('its signal aborts', () => aborts.length > 0, 30_000);
       const at = aborts[0];
       kit.check(at !== undefined, 'the signal aborts', ['work-0']);
@@ -49,7 +47,6 @@ export const leaseFaults: readonly Scenario[] = [
     id: 'lease-lost-outcome',
     guarantee: 'lease',
     sentence: 'success, failure, rejection and sends of a handler that lost its lease change nothing',
-    faults: ['cut'],
     deadlineMs: 90_000,
     async run(kit: Kit) {
       const thief = new LeaseThief();
@@ -71,7 +68,7 @@ export const leaseFaults: readonly Scenario[] = [
       await kit.eventually('its handlers run', () => lost.size >= 3, 20_000);
       const other = kit.bus({ driver: SETTINGS });
       await consumeWork(other, async ({ n }, context) => finish(n, context, again));
-      await thief.steal(kit, lost.get(0) as HandlerContext, LEASE_MS);
+      await thief.steal(kit, lost.get(0) as HandlerContext);
       await kit.eventually('others handle them', () => new Set(again).size >= 3, 45_000);
       await kit.eventually(
         'all three are aborted',

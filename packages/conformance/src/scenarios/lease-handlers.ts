@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Bus, type Driver, type HandlerContext, WaybillError } from '@waybill/core';
+import { type Bus, type Delivery, type Driver, type HandlerContext, WaybillError } from '@waybill/core';
+import type { Subscription } from '@waybill/core/driver';
 import { desk, Work } from '../contracts.ts';
 import type { Kit } from '../kit.ts';
 import type { Worker } from '../worker.ts';
@@ -61,38 +62,88 @@ export function numbersOf(workers: readonly Worker[], what: Worker['reports'][nu
   return reports.map(({ n }) => n).toSorted((left, right) => left - right);
 }
 
-/** Takes the leases of one process away: it cannot renew them, or its connection is cut where they have no clock. */
+/** A loss that was not noticed this long after a cut did not happen. */
+const LOSS_SHOWS_MS = 3_000;
+
+/**
+ * Takes the leases of one process away: it cannot renew them. Where they have no clock its connection is cut, and where
+ * that takes nothing away, or nothing can be cut, the driver says that they are lost and gives them back.
+ */
 export class LeaseThief {
+  readonly #leases = new Map<Delivery, number>();
+  readonly #lose: (() => Promise<void>)[] = [];
   #stealing = false;
-  #clock = true;
 
   readonly seam = (driver: Driver): Driver =>
     wrapDriver(driver, {
       subscribe: async (queue, lane, options) => {
-        const subscription = await driver.subscribe(queue, lane, options);
+        let current: Subscription | undefined = await driver.subscribe(queue, lane, options);
+        let window = options.maxInFlight;
+        const held = new Set<Delivery>();
+        const open = async (): Promise<Subscription> => {
+          current ??= await driver.subscribe(queue, lane, { ...options, maxInFlight: window });
+          return current;
+        };
+        this.#lose.push(async () => {
+          const [old, lost] = [current, [...held]];
+          current = undefined;
+          held.clear();
+          options.onLost(lost, refused());
+          await old?.close(Date.now() + LOSS_SHOWS_MS);
+        });
         return {
-          receive: (max, signal) => subscription.receive(max, signal),
-          settle: (batch) => subscription.settle(batch),
-          extend: (deliveries) =>
-            this.#stealing && this.#clock ? Promise.reject(refused()) : subscription.extend(deliveries),
-          resize: (maxInFlight) => subscription.resize(maxInFlight),
-          close: (deadlineMs) => subscription.close(deadlineMs),
+          receive: async (max, signal) => {
+            const from = await open();
+            const deliveries = await from.receive(max, signal);
+            // They were the old subscription's.
+            if (from !== current) throw refused();
+            for (const delivery of deliveries) {
+              held.add(delivery);
+              this.#leases.set(delivery, delivery.leaseUntil);
+            }
+            return deliveries;
+          },
+          settle: async (batch) => {
+            if (batch.some(({ delivery }) => !held.has(delivery))) throw refused();
+            await current?.settle(batch);
+            for (const { delivery } of batch) held.delete(delivery);
+          },
+          extend: async (deliveries) => {
+            if (this.#stealing && deliveries.some((delivery) => this.#leases.get(delivery) !== Infinity))
+              throw refused();
+            const leases = (await current?.extend(deliveries)) ?? deliveries.map(() => 0);
+            for (const [index, delivery] of deliveries.entries()) this.#leases.set(delivery, leases[index] ?? 0);
+            return leases;
+          },
+          resize: async (maxInFlight) => {
+            window = maxInFlight;
+            await current?.resize(maxInFlight);
+          },
+          close: async (deadlineMs) => current?.close(deadlineMs),
         };
       },
     });
 
   /** Resolves with the time by which what is held is lost. */
-  async steal(kit: Kit, { delivery }: HandlerContext, leaseMs: number): Promise<number> {
-    this.#clock = delivery.leaseUntil !== Number.POSITIVE_INFINITY;
+  async steal(kit: Kit, { delivery }: HandlerContext): Promise<number> {
     this.#stealing = true;
-    if (this.#clock) return Date.now() + leaseMs;
-    await kit.faults.cut();
-    return Date.now();
+    const leaseUntil = this.#leases.get(delivery) ?? delivery.leaseUntil;
+    if (leaseUntil !== Number.POSITIVE_INFINITY) return leaseUntil;
+    const cutAt = Date.now();
+    if (kit.harness.faults.includes('cut')) {
+      await kit.faults.cut();
+      const noticed = (): boolean => kit.events.some(({ name }) => name === 'lease-lost');
+      const lost = await kit.eventually('the loss is noticed', noticed, LOSS_SHOWS_MS).catch(() => false);
+      if (lost) return cutAt;
+    }
+    const lostAt = Date.now();
+    await Promise.all(this.#lose.map((lose) => lose()));
+    return lostAt;
   }
 }
 
 function refused(): WaybillError {
-  return new WaybillError('UNAVAILABLE', 'The seam lets no lease be extended.');
+  return new WaybillError('UNAVAILABLE', 'The seam takes the leases away.');
 }
 
 /** Resolves when the signal aborts, with the time; or with undefined after `mostMs`. */
