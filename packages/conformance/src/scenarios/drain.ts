@@ -3,7 +3,7 @@ import { desk, Noted } from '../contracts.ts';
 import type { Kit } from '../kit.ts';
 import type { Scenario } from '../scenario.ts';
 import { wrapDriver } from '../wrap-driver.ts';
-import { checkClose, publishPending } from './drain-pending.ts';
+import { checkClose, morePending, publishPending } from './drain-pending.ts';
 import { holdsAll, numbersOf, range, sendWork, warmUp } from './lease-handlers.ts';
 import { allHandled, checkOrder, idOf, orderedBus, publishMoves, runsOf } from './order-runs.ts';
 
@@ -172,7 +172,7 @@ export const drain: readonly Scenario[] = [
       stuck.on = true;
       const open = publishPending(bus, 20, 'open');
       await kit.eventually('sends are open', () => stuck.calls > 0);
-      await checkClose(kit, bus, [...open, ...publishPending(bus, 500, 'waiting')], 2_000);
+      await checkClose(kit, bus, [...open, ...publishPending(bus, morePending(kit), 'waiting')], 2_000);
       await kit.rejects(bus.publish(Noted, { n: 0 }), 'CLOSED', 'a publish after close');
     },
   },
