@@ -6,7 +6,7 @@ import type { Kit } from '../kit.ts';
 import type { Scenario } from '../scenario.ts';
 import type { Worker } from '../worker.ts';
 import { wrapDriver } from '../wrap-driver.ts';
-import { isWarmUp, numbersOf, range, sendWork, warmUp, warmUpWith } from './lease-handlers.ts';
+import { isWarmUp, leaseOf, leasesAreOver, numbersOf, range, sendWork, warmUp, warmUpWith } from './lease-handlers.ts';
 import { emptied, WINDOW_PER_SLOT } from './retry-helpers.ts';
 
 const LEASE = { leaseMs: 5_000 };
@@ -45,6 +45,11 @@ export const atLeastOnce: readonly Scenario[] = [
       kit.same(watch.tooEarly, [], 'settled too early');
       await emptied(kit, bus, desk);
       kit.same(watch.tooEarly, [], 'settled too early');
+      kit.same(
+        followed.toSorted((left, right) => left - right),
+        range(40),
+        'what handlers sent that did not fail',
+      );
     },
   },
   {
@@ -182,11 +187,13 @@ export const atLeastOnce: readonly Scenario[] = [
     async run(kit: Kit) {
       const bus = kit.bus();
       await bus.provision();
-      const rules = [{ only: range(1), then: 'handle', afterMs: 5_000 }] as const;
-      const settings = { leaseMs: 2_000 };
+      const leaseMs = await leaseOf(kit, LEASE);
+      const rules = [
+        { only: range(1), then: 'handle', afterMs: leaseMs === undefined ? 5_000 : 1.6 * leaseMs },
+      ] as const;
       const workers = [
-        await kit.worker({ queue: 'desk', rules }, settings),
-        await kit.worker({ queue: 'desk', rules }, settings),
+        await kit.worker({ queue: 'desk', rules }, LEASE),
+        await kit.worker({ queue: 'desk', rules }, LEASE),
       ];
       await sendWork(bus, range(1));
       const slow = await kit.eventually('one runs it', () => workers.find(({ reports }) => reports.length > 0), 15_000);
@@ -195,6 +202,7 @@ export const atLeastOnce: readonly Scenario[] = [
       await slow.close();
       await sendWork(bus, range(10, 11));
       await kit.eventually('later ones are handled', () => distinct(workers).size >= 21, 15_000);
+      await leasesAreOver(kit, leaseMs);
       kit.same(numbersOf(workers, 'started'), range(21), 'the attempts', [workId(0)]);
     },
   },
@@ -274,12 +282,15 @@ async function handledBy(kit: Kit, workers: readonly Worker[], count: number, wi
   kit.same(missing(), [], `not handled within ${withinMs} ms`, missing().slice(0, 3).map(workId));
 }
 
-/** What the handlers sent is there, and is all there is. */
+/** What the handlers sent is there; an attempt that was repeated sent the same message again. */
 async function allFollow(kit: Kit, numbers: readonly number[]): Promise<void> {
   const bus: Bus = kit.bus();
-  const followed = new Set<number>();
-  await bus.consume(outbox, { [Follow.type]: ({ n }) => void followed.add(n) });
+  const followed = new Map<number, Set<string>>();
+  const note = (n: number, id: string): void => void followed.set(n, (followed.get(n) ?? new Set()).add(id));
+  await bus.consume(outbox, { [Follow.type]: ({ n }, { metadata }) => note(n, metadata.id) });
   const missing = (): readonly number[] => numbers.filter((n) => !followed.has(n));
   await kit.eventually('all follow', () => missing().length === 0, 15_000).catch(() => undefined);
   kit.same(missing(), [], 'handled, and what the handler sent is lost', missing().slice(0, 3).map(workId));
+  const renamed = numbers.filter((n) => followed.get(n)?.size !== 1);
+  kit.same(renamed, [], 'sent under another id when it was repeated', renamed.slice(0, 3).map(workId));
 }

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type Bus, type Delivery, type Driver, type HandlerContext, WaybillError } from '@waybill/core';
 import type { Subscription } from '@waybill/core/driver';
 import { desk, Work } from '../contracts.ts';
+import type { DriverSettings } from '../harness.ts';
 import type { Kit } from '../kit.ts';
 import type { Worker } from '../worker.ts';
 import { wrapDriver } from '../wrap-driver.ts';
@@ -45,6 +46,32 @@ export async function sendWork(bus: Bus, numbers: readonly number[]): Promise<vo
 
 export function range(count: number, from = 0): readonly number[] {
   return Array.from({ length: count }, (_, index) => from + index);
+}
+
+/**
+ * How long a lease of these settings really is, which a broker may not allow as they say: of a message that is handed out
+ * for it. Undefined where leases have no clock.
+ */
+export async function leaseOf(kit: Kit, settings: DriverSettings): Promise<number | undefined> {
+  const bus = kit.bus({ driver: settings });
+  const leases: number[] = [];
+  const look = (_: unknown, { delivery }: HandlerContext): void => void leases.push(delivery.leaseUntil - Date.now());
+  await bus.consume(desk, { [Work.type]: look, 'conformance.noted': () => undefined });
+  await bus.send(desk, Work, { n: WARM_UP_FROM }, { id: 'whose-lease' });
+  const [leaseMs] = await kit.eventually(
+    'a message is handed out',
+    () => (leases.length > 0 ? leases : undefined),
+    20_000,
+  );
+  await bus.close();
+  return leaseMs === undefined || leaseMs === Number.POSITIVE_INFINITY ? undefined : Math.ceil(leaseMs / 100) * 100;
+}
+
+/** A settlement that never reached the broker shows once its lease is over; where leases have no clock, at once. */
+export async function leasesAreOver(kit: Kit, leaseMs: number | undefined): Promise<void> {
+  if (leaseMs === undefined) return;
+  const over = Date.now() + leaseMs + 2_000;
+  await kit.eventually('what was not settled would be handed out again', () => Date.now() > over, leaseMs + 5_000);
 }
 
 /** The process runs what it can of so many messages and holds the rest, by its own account. */

@@ -3,10 +3,13 @@ import { desk } from '../contracts.ts';
 import type { Kit } from '../kit.ts';
 import type { Scenario } from '../scenario.ts';
 import type { Worker } from '../worker.ts';
-import { holdsAll, numbersOf, range, sendWork, warmUp, warmUpBoth } from './lease-handlers.ts';
+import { holdsAll, leaseOf, leasesAreOver, numbersOf, range, sendWork, warmUp, warmUpBoth } from './lease-handlers.ts';
 import { allHandled, checkOrder, idOf, orderedBus, publishMoves, runsOf } from './order-runs.ts';
 
-const LEASE = { leaseMs: 2_000 };
+/** No broker's least is longer. */
+const LEASE = { leaseMs: 5_000 };
+/** How long handlers run where leases have no clock. */
+const SLOW_MS = 7_000;
 
 export const lease: readonly Scenario[] = [
   {
@@ -18,12 +21,15 @@ export const lease: readonly Scenario[] = [
     async run(kit: Kit) {
       const bus = kit.bus();
       await bus.provision();
-      const program = { queue: 'desk', rules: [{ only: range(2), then: 'handle', afterMs: 7_000 }] } as const;
+      const leaseMs = await leaseOf(kit, LEASE);
+      const afterMs = leaseMs === undefined ? SLOW_MS : 3.1 * leaseMs;
+      const program = { queue: 'desk', rules: [{ only: range(2), then: 'handle', afterMs }] } as const;
       const workers = [await kit.worker(program, LEASE), await kit.worker(program, LEASE)];
       await sendWork(bus, range(2));
       await kit.eventually('all are handled', () => numbersOf(workers, 'handled').length >= 2, 30_000);
       await sendWork(bus, [10, 11]);
       await kit.eventually('later ones are handled', () => numbersOf(workers, 'handled').length >= 4, 20_000);
+      await leasesAreOver(kit, leaseMs);
       kit.same(
         numbersOf(workers, 'started'),
         [...range(2), 10, 11],
@@ -40,7 +46,10 @@ export const lease: readonly Scenario[] = [
     async run(kit: Kit) {
       const bus = kit.bus();
       await bus.provision();
-      const rules = [{ only: range(4), then: 'handle', afterMs: 1_500 }] as const;
+      const leaseMs = await leaseOf(kit, LEASE);
+      // The last one waits for more than two leases.
+      const afterMs = leaseMs === undefined ? 1_500 : 0.75 * leaseMs;
+      const rules = [{ only: range(4), then: 'handle', afterMs }] as const;
       const holder = await kit.worker({ queue: 'desk', rules, options: { concurrency: 1 } }, LEASE);
       await warmUp(kit, bus, holder);
       await sendWork(bus, range(4));
@@ -72,10 +81,11 @@ export const lease: readonly Scenario[] = [
     deadlineMs: 60_000,
     async run(kit: Kit) {
       const bus = await orderedBus(kit);
+      const leaseMs = await leaseOf(kit, LEASE);
       const program = {
         queue: 'track',
         rules: [{ only: [0], attempts: [1], then: 'fail' }],
-        options: { retry: { delaysMs: [6_500], jitter: 0 } },
+        options: { retry: { delaysMs: [leaseMs === undefined ? SLOW_MS : 3.1 * leaseMs], jitter: 0 } },
       } as const;
       const workers = [await kit.worker(program, LEASE), await kit.worker(program, LEASE)];
       await publishMoves(bus, ['key'], 3);
