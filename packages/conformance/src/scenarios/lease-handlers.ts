@@ -20,13 +20,11 @@ export async function warmUp(kit: Kit, bus: Bus, worker: Worker): Promise<void> 
 export async function warmUpBoth(kit: Kit, bus: Bus, workers: readonly Worker[]): Promise<void> {
   const handled = ({ reports }: Worker): number =>
     reports.filter(({ n, what }) => isWarmUp(n) && what === 'handled').length;
-  let sent = 0;
-  while (workers.some((worker) => handled(worker) < WARM_UP)) {
-    kit.check(sent < 40 * WARM_UP, `each process gets some of ${sent} messages`);
-    await sendWork(bus, range(WARM_UP, WARM_UP_FROM + sent));
-    sent += WARM_UP;
-    const all = (): boolean => workers.reduce((sum, worker) => sum + handled(worker), 0) >= sent;
-    await kit.eventually('all are handled', all, 20_000);
+  const byAll = (): number => workers.reduce((sum, worker) => sum + handled(worker), 0);
+  for (let round = 0; workers.some((worker) => handled(worker) < WARM_UP); round += 1) {
+    kit.check(round < 40, `each process gets ${WARM_UP} of ${round * WARM_UP} messages`);
+    await sendWork(bus, range(WARM_UP, WARM_UP_FROM + round * WARM_UP));
+    await kit.eventually('all are handled', () => byAll() >= (round + 1) * WARM_UP, 20_000);
   }
 }
 
@@ -99,7 +97,7 @@ const LOSS_SHOWS_MS = 3_000;
 export class LeaseThief {
   readonly #leases = new Map<Delivery, number>();
   readonly #lose: (() => Promise<void>)[] = [];
-  #stealing = false;
+  #stolen: ReadonlySet<Delivery> = new Set();
 
   readonly seam = (driver: Driver): Driver =>
     wrapDriver(driver, {
@@ -136,8 +134,8 @@ export class LeaseThief {
             for (const { delivery } of batch) held.delete(delivery);
           },
           extend: async (deliveries) => {
-            if (this.#stealing && deliveries.some((delivery) => this.#leases.get(delivery) !== Infinity))
-              throw refused();
+            const stolen = deliveries.filter((each) => this.#stolen.has(each) && this.#leases.get(each) !== Infinity);
+            if (stolen.length > 0) throw refused();
             const leases = (await current?.extend(deliveries)) ?? deliveries.map(() => 0);
             for (const [index, delivery] of deliveries.entries()) this.#leases.set(delivery, leases[index] ?? 0);
             return leases;
@@ -153,7 +151,7 @@ export class LeaseThief {
 
   /** Resolves with the time by which what is held is lost. */
   async steal(kit: Kit, { delivery }: HandlerContext): Promise<number> {
-    this.#stealing = true;
+    this.#stolen = new Set(this.#leases.keys());
     const leaseUntil = this.#leases.get(delivery) ?? delivery.leaseUntil;
     if (leaseUntil !== Number.POSITIVE_INFINITY) return leaseUntil;
     const cutAt = Date.now();

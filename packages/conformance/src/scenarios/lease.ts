@@ -128,7 +128,7 @@ async function frozenProcess(kit: Kit): Promise<void> {
   const heir = { only: range(SENT_AT_MOST), redelivered: true, then: 'hang' } as const;
   const other = await kit.worker({ queue: 'desk', rules: [heir], options: { concurrency: 20 } }, FROZEN_LEASE);
   await warmUpBoth(kit, bus, [frozen, other]);
-  const held = await fill(kit, bus, frozen, other, 20);
+  const held = await fill(kit, bus, [frozen, other], 20);
   const ids = held.map((n) => `work-${n}`);
   frozen.freeze(true);
   await kit.eventually(
@@ -181,12 +181,19 @@ function oddOrEven(rest: number): readonly number[] {
 }
 
 /** Sends until the first process holds `count`; the other one has handled the rest. Resolves with the numbers it holds. */
-async function fill(kit: Kit, bus: Bus, worker: Worker, other: Worker, count: number): Promise<readonly number[]> {
+async function fill(
+  kit: Kit,
+  bus: Bus,
+  [worker, other]: readonly [Worker, Worker],
+  count: number,
+): Promise<readonly number[]> {
   let sent = 0;
-  for (let held = 0; held < count && sent < SENT_AT_MOST; held = await worker.held()) {
-    await sendWork(bus, range(Math.min(count - held, SENT_AT_MOST - sent), sent));
-    sent += count - held;
-    const all = async (): Promise<boolean> => (await worker.held()) + numbersOf([other], 'handled').length === sent;
+  for (let held = 0; held < count; held = await worker.held()) {
+    const until = sent + count - held;
+    kit.check(until <= SENT_AT_MOST, `the process gets ${count} of ${sent} messages`);
+    await sendWork(bus, range(until - sent, sent));
+    sent = until;
+    const all = async (): Promise<boolean> => (await worker.held()) + numbersOf([other], 'handled').length === until;
     await kit.eventually('all that was sent is held or handled', all, 20_000);
   }
   const handled = numbersOf([other], 'handled');
