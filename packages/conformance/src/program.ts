@@ -23,6 +23,8 @@ export interface Rule {
   readonly keys?: readonly string[];
   /** Attempts that it is for. Absent: all. */
   readonly attempts?: readonly number[];
+  /** For those that were handed out before, or for those that were not. Absent: all. */
+  readonly redelivered?: boolean;
   readonly then: 'handle' | 'fail' | 'reject' | 'hang' | 'kill' | 'follow';
   /** Before that. */
   readonly afterMs?: number;
@@ -147,6 +149,11 @@ interface Ends {
   readonly die: () => void;
 }
 
+/** How many messages a program's consumer holds, by its own account. */
+export function heldBy(running: Running | undefined): number {
+  return running?.consumer?.health().held ?? 0;
+}
+
 async function attempt(
   program: Program,
   data: unknown,
@@ -169,7 +176,7 @@ async function attempt(
       redelivered: context.redelivered,
       deliveries: context.delivery.deliveries,
     });
-  const rule = program.rules?.find((each) => fits(each, number, key, context.attempt));
+  const rule = program.rules?.find((each) => fits(each, number, key, context));
   report('started');
   try {
     await act(rule, context, { n: number, deaf: program.deaf === true, die });
@@ -206,6 +213,8 @@ async function act(
   }
 }
 
-function fits({ only, keys, attempts }: Rule, n: number, key: string, at: number): boolean {
+function fits(rule: Rule, n: number, key: string, { attempt: at, redelivered }: HandlerContext): boolean {
+  const { only, keys, attempts } = rule;
+  if (rule.redelivered !== undefined && rule.redelivered !== redelivered) return false;
   return (only?.includes(n) ?? true) && (keys?.includes(key) ?? true) && (attempts?.includes(at) ?? true);
 }

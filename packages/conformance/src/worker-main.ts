@@ -1,7 +1,7 @@
 import type { CreateDriver } from './harness.ts';
 import { type Entry, History, recorded } from './history.ts';
 import { loadModule } from './load-module.ts';
-import { type Running, runProgram } from './program.ts';
+import { heldBy, type Running, runProgram } from './program.ts';
 import type { Answer, Order } from './worker.ts';
 
 const answer = (message: Answer): void => {
@@ -28,6 +28,7 @@ process.on('message', (order: Order) => {
 process.on('disconnect', () => process.exit(0));
 
 async function obey(order: Order): Promise<void> {
+  if (order.do === 'held') return answer({ is: 'held', held: heldBy(running) });
   if (order.do === 'close') {
     await running?.bus.close({ deadlineMs: order.deadlineMs });
     return process.exit(0);

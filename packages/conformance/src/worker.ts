@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url';
 import type { Driver } from '@waybill/core';
 import type { DriverSettings, Session, WorkerModule } from './harness.ts';
 import type { Entry, History } from './history.ts';
-import { type Program, type Report, type Running, runProgram } from './program.ts';
+import { heldBy, type Program, type Report, type Running, runProgram } from './program.ts';
 
 /** A consumer in a process of its own, or in one that is simulated in this one. */
 export interface Worker {
@@ -17,6 +17,8 @@ export interface Worker {
   kill(): void;
   /** SIGSTOP and SIGCONT; only of real processes. */
   freeze(on: boolean): void;
+  /** How many messages it holds, running or not; no answer of a frozen one before it goes on. */
+  held(): Promise<number>;
   /** Closes its bus and ends it. Resolves with how long that took, in ms. */
   close(deadlineMs?: number): Promise<number>;
 }
@@ -105,6 +107,10 @@ class SimulatedWorker implements Worker {
     throw new Error(`${this.name} is simulated: it cannot be frozen`);
   }
 
+  async held(): Promise<number> {
+    return heldBy(await this.running);
+  }
+
   async close(deadlineMs = 25_000): Promise<number> {
     const startedAt = Date.now();
     await (await this.running)?.bus.close({ deadlineMs });
@@ -127,12 +133,14 @@ export type Order =
       readonly settings: DriverSettings;
       readonly program: Program;
     }
+  | { readonly do: 'held' }
   | { readonly do: 'close'; readonly deadlineMs: number };
 
 /** What it answers. */
 export type Answer =
   | { readonly is: 'ready' }
   | { readonly is: 'failed'; readonly message: string }
+  | { readonly is: 'held'; readonly held: number }
   | { readonly is: 'report'; readonly report: Report }
   | { readonly is: 'history'; readonly entries: readonly Entry[] };
 
@@ -158,6 +166,7 @@ async function forked(
     void ended.then(() => reject(new Error(`worker ${name} ended before it was ready`)));
     child.on('message', (answer: Answer) => {
       if (answer.is === 'report') return tell(answer.report);
+      if (answer.is === 'held') return;
       if (answer.is === 'history') return answer.entries.forEach((entry) => context.history.add(entry));
       clearTimeout(timer);
       if (answer.is === 'ready') resolve();
@@ -180,6 +189,7 @@ function control(name: string, child: ChildProcess, reports: readonly Report[], 
     },
     kill: () => void child.kill('SIGKILL'),
     freeze: (on) => void child.kill(on ? 'SIGSTOP' : 'SIGCONT'),
+    held: () => askHeld(name, child),
     async close(deadlineMs = 25_000) {
       const startedAt = Date.now();
       const order: Order = { do: 'close', deadlineMs };
@@ -188,4 +198,27 @@ function control(name: string, child: ChildProcess, reports: readonly Report[], 
       return Date.now() - startedAt;
     },
   };
+}
+
+function askHeld(name: string, child: ChildProcess): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const over = (): void => {
+      child.off('message', onAnswer);
+      child.off('exit', onExit);
+    };
+    const onAnswer = (answer: Answer): void => {
+      if (answer.is !== 'held') return;
+      over();
+      resolve(answer.held);
+    };
+    const onExit = (): void => {
+      over();
+      reject(new Error(`worker ${name} ended before it told what it holds`));
+    };
+    child.on('message', onAnswer);
+    child.once('exit', onExit);
+    const order: Order = { do: 'held' };
+    if (child.connected) child.send(order);
+    else onExit();
+  });
 }

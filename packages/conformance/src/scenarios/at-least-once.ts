@@ -6,7 +6,7 @@ import type { Kit } from '../kit.ts';
 import type { Scenario } from '../scenario.ts';
 import type { Worker } from '../worker.ts';
 import { wrapDriver } from '../wrap-driver.ts';
-import { isWarmUp, numbersOf, range, sendWork, warmUp, warmUpWith } from './lease-handlers.ts';
+import { isWarmUp, leaseOf, leasesAreOver, numbersOf, range, sendWork, warmUp, warmUpWith } from './lease-handlers.ts';
 import { emptied, WINDOW_PER_SLOT } from './retry-helpers.ts';
 
 const LEASE = { leaseMs: 5_000 };
@@ -45,6 +45,11 @@ export const atLeastOnce: readonly Scenario[] = [
       kit.same(watch.tooEarly, [], 'settled too early');
       await emptied(kit, bus, desk);
       kit.same(watch.tooEarly, [], 'settled too early');
+      kit.same(
+        followed.toSorted((left, right) => left - right),
+        range(40),
+        'what handlers sent that did not fail',
+      );
     },
   },
   {
@@ -129,7 +134,7 @@ export const atLeastOnce: readonly Scenario[] = [
       await bus.provision();
       const runs: {
         readonly n: number;
-        readonly keeps: boolean;
+        readonly lost: () => boolean;
         readonly redelivered: boolean;
         readonly attempt: number;
       }[] = [];
@@ -139,9 +144,9 @@ export const atLeastOnce: readonly Scenario[] = [
         if (isWarmUp(n)) warm += 1;
         else {
           const first = !runs.some((run) => run.n === n);
-          // A lease with a clock outlives the broker's death.
-          const keeps = context.delivery.leaseUntil !== Number.POSITIVE_INFINITY;
-          runs.push({ n, keeps, redelivered: context.redelivered, attempt: context.attempt });
+          // A lease may outlive the broker's death.
+          const lost = (): boolean => context.signal.aborted;
+          runs.push({ n, lost, redelivered: context.redelivered, attempt: context.attempt });
           await sleep(n < 3 && first ? 15_000 : 50, undefined, { signal: context.signal });
           context.send(outbox, Follow, { n });
           done.add(n);
@@ -158,10 +163,15 @@ export const atLeastOnce: readonly Scenario[] = [
       const missing = range(60).filter((n) => !done.has(n));
       kit.same(missing, [], 'not handled', missing.slice(0, 3).map(workId));
       await allFollow(kit, range(60));
-      kit.same(
-        range(3).map((n) => runs.some((run) => run.n === n && (run.keeps || run.redelivered))),
-        [true, true, true],
-        'whether those that ran are marked redelivered',
+      const ran = range(3).map((n) => runs.filter((run) => run.n === n));
+      kit.check(
+        ran.every(([first, ...later]) => first?.lost() === false || later.length > 0),
+        'those that lost their message run again',
+        range(3).map(workId),
+      );
+      kit.check(
+        ran.every(([, ...later]) => later.every(({ redelivered }) => redelivered)),
+        'those that run again are marked redelivered',
         range(3).map(workId),
       );
       const counted = runs.filter(({ attempt }) => attempt !== 1).map(({ n }) => n);
@@ -177,11 +187,13 @@ export const atLeastOnce: readonly Scenario[] = [
     async run(kit: Kit) {
       const bus = kit.bus();
       await bus.provision();
-      const rules = [{ only: range(1), then: 'handle', afterMs: 5_000 }] as const;
-      const settings = { leaseMs: 2_000 };
+      const leaseMs = await leaseOf(kit, LEASE);
+      const rules = [
+        { only: range(1), then: 'handle', afterMs: leaseMs === undefined ? 5_000 : 1.6 * leaseMs },
+      ] as const;
       const workers = [
-        await kit.worker({ queue: 'desk', rules }, settings),
-        await kit.worker({ queue: 'desk', rules }, settings),
+        await kit.worker({ queue: 'desk', rules }, LEASE),
+        await kit.worker({ queue: 'desk', rules }, LEASE),
       ];
       await sendWork(bus, range(1));
       const slow = await kit.eventually('one runs it', () => workers.find(({ reports }) => reports.length > 0), 15_000);
@@ -190,6 +202,7 @@ export const atLeastOnce: readonly Scenario[] = [
       await slow.close();
       await sendWork(bus, range(10, 11));
       await kit.eventually('later ones are handled', () => distinct(workers).size >= 21, 15_000);
+      await leasesAreOver(kit, leaseMs);
       kit.same(numbersOf(workers, 'started'), range(21), 'the attempts', [workId(0)]);
     },
   },
@@ -269,12 +282,15 @@ async function handledBy(kit: Kit, workers: readonly Worker[], count: number, wi
   kit.same(missing(), [], `not handled within ${withinMs} ms`, missing().slice(0, 3).map(workId));
 }
 
-/** What the handlers sent is there, and is all there is. */
+/** What the handlers sent is there; an attempt that was repeated sent the same message again. */
 async function allFollow(kit: Kit, numbers: readonly number[]): Promise<void> {
   const bus: Bus = kit.bus();
-  const followed = new Set<number>();
-  await bus.consume(outbox, { [Follow.type]: ({ n }) => void followed.add(n) });
+  const followed = new Map<number, Set<string>>();
+  const note = (n: number, id: string): void => void followed.set(n, (followed.get(n) ?? new Set()).add(id));
+  await bus.consume(outbox, { [Follow.type]: ({ n }, { metadata }) => note(n, metadata.id) });
   const missing = (): readonly number[] => numbers.filter((n) => !followed.has(n));
   await kit.eventually('all follow', () => missing().length === 0, 15_000).catch(() => undefined);
   kit.same(missing(), [], 'handled, and what the handler sent is lost', missing().slice(0, 3).map(workId));
+  const renamed = numbers.filter((n) => followed.get(n)?.size !== 1);
+  kit.same(renamed, [], 'sent under another id when it was repeated', renamed.slice(0, 3).map(workId));
 }

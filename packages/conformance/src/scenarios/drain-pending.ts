@@ -1,5 +1,6 @@
 import type { Bus } from '@waybill/core';
 import { Noted } from '../contracts.ts';
+import type { Entry } from '../history.ts';
 import type { Kit } from '../kit.ts';
 
 /** A publish that is not stored yet, and how it ended. */
@@ -22,12 +23,18 @@ export function publishPending(bus: Bus, count: number, name: string): readonly 
   });
 }
 
+/** More than what a driver is handed at one time, so that some of them wait: those are certainly not stored. */
+export function morePending(kit: Kit): number {
+  const { count, concurrency } = kit.session.createDriver().limits.send;
+  return Math.min(count * concurrency, 20_000) + 300;
+}
+
 /** What close may take beyond its deadline on a busy machine. */
 const GRACE_MS = 1_000;
 
 /**
  * Closes; all pending publishes are rejected by then, with CLOSED only what is certainly not stored, and nothing is sent
- * later. Resolves with the ids of those.
+ * later. Resolves with the ids of those: there are some, where {@link morePending} were published.
  */
 export async function checkClose(
   kit: Kit,
@@ -42,6 +49,7 @@ export async function checkClose(
     closedAt - closesAt <= deadlineMs + GRACE_MS,
     `close ends within ${deadlineMs} ms, not ${closedAt - closesAt}`,
   );
+  const entriesOf = entriesById(kit);
   const notStored: string[] = [];
   for (const { id, outcome } of pending) {
     const { code, at } = await outcome;
@@ -52,7 +60,7 @@ export async function checkClose(
       `${id} is rejected with CLOSED or TIMEOUT, not ${String(code)}`,
       [id],
     );
-    const entries = kit.history.entries.filter((entry) => entry.id === id);
+    const entries = entriesOf.get(id) ?? [];
     const sent = entries.filter(({ what }) => what === 'sent');
     const refused = entries.filter(({ what, detail }) => what === 'not stored' && !detail.includes('TIMEOUT'));
     kit.check(
@@ -61,10 +69,26 @@ export async function checkClose(
       [id],
     );
     kit.check(
+      sent.length > 0 || code === 'CLOSED',
+      `${id} was never handed to the driver, and is rejected with CLOSED`,
+      [id],
+    );
+    kit.check(
       sent.every((entry) => entry.at <= closedAt),
       `${id} is not sent after close`,
       [id],
     );
   }
+  kit.check(notStored.length > 0, 'some are rejected with CLOSED');
   return notStored;
+}
+
+function entriesById({ history }: Kit): ReadonlyMap<string, readonly Entry[]> {
+  const byId = new Map<string, Entry[]>();
+  for (const entry of history.entries) {
+    const entries = byId.get(entry.id);
+    if (entries === undefined) byId.set(entry.id, [entry]);
+    else entries.push(entry);
+  }
+  return byId;
 }

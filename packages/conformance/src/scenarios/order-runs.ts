@@ -33,9 +33,22 @@ export async function publishMoves(
   bus: Bus,
   keys: readonly string[],
   count: number,
-  events: readonly (typeof Moved | typeof Jumped)[] = [Moved],
+  events: Events = [Moved],
 ): Promise<void> {
-  const rounds = Array.from({ length: count }, (_, n) => {
+  await publishRounds(bus, keys, { from: 0, to: count }, events);
+}
+
+type Events = readonly (typeof Moved | typeof Jumped)[];
+
+/** As {@link publishMoves}, from one number to before another. */
+export async function publishRounds(
+  bus: Bus,
+  keys: readonly string[],
+  { from, to }: { readonly from: number; readonly to: number },
+  events: Events,
+): Promise<void> {
+  const rounds = Array.from({ length: to - from }, (_, index) => {
+    const n = from + index;
     const event = events[n % events.length] as typeof Moved;
     return keys.map((entity) => bus.publish(event, { entity, sequence: n }, { id: idOf(entity, n) }));
   });
