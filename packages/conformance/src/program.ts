@@ -70,6 +70,9 @@ export interface Report {
   readonly deliveries: number;
 }
 
+/** Waited for before the attempt ends: what is settled was told before, so that a process that is killed then hides nothing. */
+export type Tell = (report: Report) => Promise<void> | undefined;
+
 export interface Running {
   readonly bus: Bus;
   /** Absent where the program does not consume. */
@@ -77,12 +80,7 @@ export interface Running {
 }
 
 /** Runs a program on a driver. `die` is how its process ends at once. */
-export async function runProgram(
-  driver: Driver,
-  program: Program,
-  tell: (report: Report) => void,
-  die: () => void,
-): Promise<Running> {
+export async function runProgram(driver: Driver, program: Program, tell: Tell, die: () => void): Promise<Running> {
   const queue: QueueContract = QUEUES[program.queue];
   const uses: readonly Used[] = [queue, outbox];
   const bus = createBus({
@@ -145,7 +143,7 @@ function dyingAtCopy(driver: Driver, { lane, count, when }: DeathAtCopy, die: ()
 
 interface Ends {
   readonly type: string;
-  readonly tell: (report: Report) => void;
+  readonly tell: Tell;
   readonly die: () => void;
 }
 
@@ -163,7 +161,7 @@ async function attempt(
   const { n, sequence, entity } = data as { readonly n?: number; readonly sequence?: number; readonly entity?: string };
   const number = n ?? sequence ?? 0;
   const key = context.metadata.key ?? entity ?? '';
-  const report = (what: Report['what']): void =>
+  const report = (what: Report['what']): ReturnType<Tell> =>
     tell({
       at: Date.now(),
       what,
@@ -177,12 +175,12 @@ async function attempt(
       deliveries: context.delivery.deliveries,
     });
   const rule = program.rules?.find((each) => fits(each, number, key, context));
-  report('started');
+  await report('started');
   try {
     await act(rule, context, { n: number, deaf: program.deaf === true, die });
-    report('handled');
+    await report('handled');
   } catch (error) {
-    report(context.signal.aborted ? 'aborted' : 'failed');
+    await report(context.signal.aborted ? 'aborted' : 'failed');
     throw error;
   }
 }

@@ -4,9 +4,12 @@ import { loadModule } from './load-module.ts';
 import { heldBy, type Running, runProgram } from './program.ts';
 import type { Answer, Order } from './worker.ts';
 
-const answer = (message: Answer): void => {
-  process.send?.(message);
-};
+/** Resolves once the other end can read it, whatever becomes of this process. */
+const answer = (message: Answer): Promise<void> =>
+  new Promise((resolve) => {
+    if (process.send === undefined) return resolve();
+    process.send(message, () => resolve());
+  });
 let running: Running | undefined;
 
 /** A message for each entry would cost more than what it tells of. */
@@ -15,10 +18,13 @@ let untold: Entry[] = [];
 
 function tellLater(entry: Entry): void {
   if (untold.push(entry) > 1) return;
-  setTimeout(() => {
-    answer({ is: 'history', entries: untold });
-    untold = [];
-  }, TELL_EVERY_MS);
+  setTimeout(() => void tellHistory(), TELL_EVERY_MS);
+}
+
+function tellHistory(): Promise<void> {
+  const entries = untold;
+  untold = [];
+  return answer({ is: 'history', entries });
 }
 
 process.on('message', (order: Order) => {
@@ -31,6 +37,7 @@ async function obey(order: Order): Promise<void> {
   if (order.do === 'held') return answer({ is: 'held', held: heldBy(running) });
   if (order.do === 'close') {
     await running?.bus.close({ deadlineMs: order.deadlineMs });
+    await tellHistory();
     return process.exit(0);
   }
   const { createDriver } = (await loadModule(order.module.url)) as { readonly createDriver: CreateDriver };
@@ -41,5 +48,5 @@ async function obey(order: Order): Promise<void> {
     (report) => answer({ is: 'report', report }),
     () => process.kill(process.pid, 'SIGKILL'),
   );
-  answer({ is: 'ready' });
+  await answer({ is: 'ready' });
 }

@@ -70,7 +70,10 @@ async function simulated(
   const starting = runProgram(
     context.record(driver, name),
     program,
-    (report) => worker.alive && tell(report),
+    (report) => {
+      if (worker.alive) tell(report);
+      return undefined;
+    },
     worker.kill,
   );
   worker.running = starting;
