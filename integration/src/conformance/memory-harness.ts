@@ -24,7 +24,7 @@ export function memoryHarness(name: string, { capabilities = {}, ...options }: M
       'wrong-password': 'there are no credentials',
       refuseDeadLane: 'the broker moves dead letters itself',
     },
-    parallel: 24,
+    parallel: 12,
     isolated: true,
     depthWithinMs: 10_000,
     open: () => Promise.resolve(new MemorySession({ ...options, capabilities })),

@@ -80,6 +80,8 @@ export class Admission {
 
   /** Runs what arrived and is held, or does with it what must be done instead. */
   take(task: Task): void {
+    // A place was free: what kept the only one of an isolation has come to its end.
+    this.#stalledSince = undefined;
     const suspicion = this.#isolation.judge(task.delivery.deliveries, this.#options.holding.size - 1);
     if (!this.#isolation.isHarmless(task.delivery.deliveries)) this.#suspectAt = this.#options.clock.now();
     if (suspicion === 'isolate') this.#suspect(task);
@@ -136,6 +138,7 @@ export class Admission {
   async #isolate(subscription: Subscription): Promise<number> {
     await subscription.resize(1);
     this.#isolating = false;
+    this.#stalledSince = undefined;
     this.#isolation.isolate();
     this.#options.scheduler.resume();
     return this.window - this.#options.holding.size;
