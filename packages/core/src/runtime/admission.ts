@@ -27,7 +27,7 @@ export interface AdmissionOptions {
   readonly outcomes: Outcomes;
 }
 
-/** A copy that the broker does not take for this long no longer keeps the only place of an isolation. */
+/** A copy or a letter that the broker does not take for this long no longer keeps the only place of an isolation. */
 const STALLED_MS = 1_000;
 
 /** A message that was given back and did not come again by then is somebody else's. */
@@ -71,7 +71,7 @@ export class Admission {
   /** Called every now and then; whether {@link room} should be asked again. */
   tick(): boolean {
     const { clock, outcomes, scheduler, settler } = this.#options;
-    const stuck = outcomes.pending + settler.size > 0 && scheduler.running === 0;
+    const stuck = outcomes.pending + settler.rejects > 0 && scheduler.running === 0;
     this.#stalledSince = stuck ? (this.#stalledSince ?? clock.now()) : undefined;
     const quiet = this.#isolation.isolated && !this.#isolating && this.#suspectAt + CLEARED_AFTER_MS <= clock.now();
     if (quiet) this.#isolation.clear();

@@ -32,6 +32,7 @@ export class Settler {
   #pending: Pending[] = [];
   #waiting: Pending[] = [];
   #open = 0;
+  #openRejects = 0;
   #failures = 0;
   #scheduled = false;
 
@@ -47,6 +48,11 @@ export class Settler {
   /** Decided and not yet taken by the broker. */
   get size(): number {
     return this.#pending.length + this.#waiting.length + this.#open;
+  }
+
+  /** Those of {@link size} that take a message to the dead lane. */
+  get rejects(): number {
+    return [...this.#pending, ...this.#waiting].filter(isReject).length + this.#openRejects;
   }
 
   accept(task: Task): void {
@@ -95,6 +101,7 @@ export class Settler {
     if (this.#pending.length > 0) this.#schedule();
     if (batch.length === 0) return this.#options.onIdle();
     this.#open += 1;
+    this.#openRejects += batch.filter(isReject).length;
     subscription.settle(batch.map((pending) => pending.settlement)).then(
       () => this.#settled(batch, new Map()),
       (error: unknown) => this.#settled(batch, failuresOf(batch.length, error, 'Settling')),
@@ -117,6 +124,7 @@ export class Settler {
 
   #settled(batch: readonly Pending[], failures: ReadonlyMap<number, WaybillError>): void {
     this.#open -= 1;
+    this.#openRejects -= batch.filter(isReject).length;
     if (failures.size === 0) {
       this.#failures = 0;
       for (const { task } of batch) if (!task.lost) this.#options.onSettled(task);
@@ -143,3 +151,5 @@ export class Settler {
     return this.#failures === 0 ? 0 : backoffMs(this.#failures, this.#options.reconnect, this.#options.random);
   }
 }
+
+const isReject = ({ settlement }: Pending): boolean => settlement.action === 'reject';

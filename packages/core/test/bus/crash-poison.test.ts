@@ -102,14 +102,15 @@ async function wornOut(
   world: World,
   queue: { readonly name: string; readonly ordered: boolean },
   times: number,
+  messages = 1,
 ): Promise<() => Promise<void>> {
   const subscription = await world
     .raw()
-    .subscribe({ ...queue, bindings: [] }, 'work', { maxInFlight: 1, onLost: () => undefined });
-  let held = await subscription.receive(1, never);
+    .subscribe({ ...queue, bindings: [] }, 'work', { maxInFlight: messages, onLost: () => undefined });
+  let held = await subscription.receive(messages, never);
   for (let count = 1; count < times; count += 1) {
     await subscription.settle(held.map((delivery) => ({ delivery, action: 'release' })));
-    held = await subscription.receive(1, never);
+    held = await subscription.receive(messages, never);
   }
   return () => subscription.close(0);
 }
@@ -224,6 +225,21 @@ describe('a consumer', () => {
     seam.refuseSettlement = undefined;
     await world.time.advance(10_000);
     expect(world.queue(notes)).toEqual({ ready: 0, inFlight: 0, delayed: 0, dead: 1 });
+  });
+
+  it('stays isolated while each settlement takes its time, and condemns nobody by giving back', async () => {
+    const world = new World();
+    const { bus, seam } = world.process();
+    for (const n of range(30)) await bus.publish(Noted, { n });
+    await (
+      await wornOut(world, notes, 5, 30)
+    )();
+    seam.beforeSettle = () => new Promise((resolve) => void world.time.after(1_500, resolve));
+    const handled: number[] = [];
+    await bus.consume(notes, { 'note.taken': ({ n }) => void handled.push(n) });
+    await world.time.advance(120_000);
+    expect(handled.toSorted((a, b) => a - b)).toEqual(range(30));
+    expect(world.queue(notes)).toMatchObject({ ready: 0, dead: 0 });
   });
 
   it('releases no suspect as dead that was handed out often but harms nobody', async () => {
