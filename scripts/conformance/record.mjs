@@ -1,4 +1,4 @@
-// docs/conformance.json holds the newest full run of each driver and version; docs/conformance.md is the matrix of it.
+// docs/conformance.json holds the newest result of each scenario on each driver and version; docs/conformance.md is the matrix of it.
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
@@ -15,12 +15,30 @@ export function readJson(file) {
   return existsSync(path) ? JSON.parse(readFileSync(path, 'utf8')) : undefined;
 }
 
-/** Puts these reports in the place of older ones of the same driver and version. */
+/** Puts the results of these reports in the place of older ones of the same scenario, driver and version. */
 export function recordReports(fresh) {
-  const isRenewed = ({ driver, version }) => fresh.some((each) => each.driver === driver && sameLine(each, version));
-  const kept = (readJson(RESULTS) ?? []).filter((report) => !isRenewed(report));
-  const all = [...kept, ...fresh].toSorted(byDriverAndVersion);
+  const all = merged(readJson(RESULTS) ?? [], fresh).toSorted(byDriverAndVersion);
   writeFileSync(join(root, RESULTS), `[\n${all.map(reportText).join(',\n')}\n]\n`);
+}
+
+/** A report of some scenarios renews these, and the day, of the one on record. */
+export function merged(recorded, fresh) {
+  const reports = [...recorded];
+  for (const report of fresh) {
+    const at = reports.findIndex(({ driver, version }) => driver === report.driver && sameLine(report, version));
+    if (at === -1) reports.push(report);
+    else reports[at] = { ...report, results: mergedResults(reports[at].results, report.results) };
+  }
+  return reports;
+}
+
+function mergedResults(recorded, fresh) {
+  const renewed = new Map(fresh.map((result) => [result.scenario, result]));
+  const known = new Set(recorded.map(({ scenario }) => scenario));
+  return [
+    ...recorded.map((result) => renewed.get(result.scenario) ?? result),
+    ...fresh.filter(({ scenario }) => !known.has(scenario)),
+  ];
 }
 
 /** 4.3.6 follows 4.3.5 and stands beside 4.0.5. */

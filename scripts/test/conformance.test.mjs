@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 
 import { problemsOfCapabilities, problemsOfReports } from '../checks/conformance.mjs';
 import { choose } from '../conformance/choice.mjs';
-import { page } from '../conformance/record.mjs';
+import { merged, page } from '../conformance/record.mjs';
 import { countRuns } from '../conformance/run.mjs';
 
 const subjects = [
@@ -51,6 +51,26 @@ describe('recorded runs', () => {
       'docs/conformance.json, rabbitmq 4.3.6: two was not run',
       'docs/conformance.json, rabbitmq 4.3.6: there is no scenario old',
     ]);
+  });
+});
+
+describe('a run of some scenarios', () => {
+  it('renews these on record, for the same line of versions, and leaves the others', () => {
+    const recorded = [report('rabbitmq', { one: 'failed', two: 'passed' }), report('memory', { one: 'passed' })];
+    const fresh = [{ ...report('rabbitmq', { one: 'passed', three: 'passed' }), version: '4.3.7', date: '2026-11-25' }];
+    const [rabbitmq, memory] = merged(recorded, fresh);
+    expect(rabbitmq).toMatchObject({ version: '4.3.7', date: '2026-11-25' });
+    expect(rabbitmq.results.map(({ scenario, outcome }) => [scenario, outcome])).toEqual([
+      ['one', 'passed'],
+      ['two', 'passed'],
+      ['three', 'passed'],
+    ]);
+    expect(memory).toEqual(recorded[1]);
+  });
+
+  it('of another line of versions stands beside', () => {
+    const fresh = { ...report('rabbitmq', { one: 'passed' }), version: '4.0.5' };
+    expect(merged([report('rabbitmq', { one: 'passed' })], [fresh])).toHaveLength(2);
   });
 });
 
