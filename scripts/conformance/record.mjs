@@ -15,9 +15,13 @@ export function readJson(file) {
   return existsSync(path) ? JSON.parse(readFileSync(path, 'utf8')) : undefined;
 }
 
-/** Puts the results of these reports in the place of older ones of the same scenario, driver and version. */
-export function recordReports(fresh) {
-  const all = merged(readJson(RESULTS) ?? [], fresh).toSorted(byDriverAndVersion);
+/** Puts the results of these reports in the place of older ones, and drops those of scenarios that are not `known` any more. */
+export function recordReports(fresh, known) {
+  const reports = merged(readJson(RESULTS) ?? [], fresh).toSorted(byDriverAndVersion);
+  const all = reports.map((report) => ({
+    ...report,
+    results: report.results.filter(({ scenario }) => known.has(scenario)),
+  }));
   writeFileSync(join(root, RESULTS), `[\n${all.map(reportText).join(',\n')}\n]\n`);
 }
 
