@@ -1,6 +1,7 @@
 import type { CreateDriver } from '@waybill/conformance';
 import { rabbitmq } from '@waybill/rabbitmq';
-import { telling, tracesOf } from './rabbitmq-traces.ts';
+import { tracesOf } from './rabbitmq-traces.ts';
+import { telling } from './telling.ts';
 import { noteTraces } from './traces.ts';
 
 /** A dead connection is noticed after two of these; scenarios wait for that. */

@@ -7,7 +7,8 @@ import type { Proxy } from '../proxy.ts';
 import type { Rabbitmq } from '../rabbitmq.ts';
 import type { ToxiproxyServer } from '../toxiproxy.ts';
 import { createDriver, type SessionOptions } from './rabbitmq-driver.ts';
-import { placeOf, telling, tracesOf } from './rabbitmq-traces.ts';
+import { placeOf, tracesOf } from './rabbitmq-traces.ts';
+import { telling } from './telling.ts';
 import { sweepTraces, type Trace } from './traces.ts';
 
 /** The broker of a run. Without a proxy it is somebody else's. */

@@ -1,0 +1,137 @@
+import type { Session } from '@waybill/conformance';
+import type { Driver } from '@waybill/core';
+import { deadName, type Queue } from '@waybill/core/driver';
+import kafkajs, { type ITopicConfig } from 'kafkajs';
+import { topicAt, withAdmin } from '../kafka-client.ts';
+import type { Kafka, KafkaNode } from '../kafka.ts';
+import type { KafkaProxies } from '../kafka-proxies.ts';
+import { createDriver, type SessionOptions } from './kafka-driver.ts';
+import { type IsOurs, removeIdle } from './kafka-traces.ts';
+import { telling } from './telling.ts';
+
+// Node finds only some of kafkajs's exports by name.
+const { ConfigResourceTypes, ConfigSource } = kafkajs;
+const PARTITIONS = 4;
+/** How long what a killed process held stays with it; scenarios wait for that. */
+const SESSION_TIMEOUT_MS = 10_000;
+
+/** The cluster of a run. Without proxies it is somebody else's. */
+export interface Cluster {
+  readonly kafka: Kafka;
+  readonly openProxies?: () => Promise<KafkaProxies>;
+}
+
+/** One scenario's connections, behind proxies of their own where there are some. */
+export class KafkaSession implements Session {
+  readonly #kafka: Kafka;
+  readonly #proxies: KafkaProxies | undefined;
+  readonly #refused = new Map<string, ITopicConfig>();
+  readonly #onClose: (isOurs: IsOurs) => void;
+  /** A queue of this session, by which the node for faults is chosen. */
+  #queue: string | undefined;
+  /** The node that has a fault, and how to mend it. */
+  #broken: { readonly node: KafkaNode; readonly mend: () => Promise<void> } | undefined;
+  readonly worker: NonNullable<Session['worker']>;
+  readonly faults: Session['faults'];
+
+  /** `onClose` hears what the session's topics and groups are. */
+  static async open({ kafka, openProxies }: Cluster, onClose: (isOurs: IsOurs) => void): Promise<KafkaSession> {
+    return new KafkaSession(kafka, await openProxies?.(), onClose);
+  }
+
+  private constructor(kafka: Kafka, proxies: KafkaProxies | undefined, onClose: (isOurs: IsOurs) => void) {
+    this.#kafka = kafka;
+    this.#proxies = proxies;
+    this.#onClose = onClose;
+    this.worker = { url: new URL('./kafka-driver.js', import.meta.url).href, options: optionsFor(kafka, proxies) };
+    this.faults = {
+      ...(proxies === undefined ? {} : networkFaults(proxies)),
+      pause: (on) => (on ? this.#break('pause', 'unpause') : this.#mend()),
+      kill: () => this.#break('kill', 'start'),
+      start: () => this.#mend(),
+      refuseDeadLane: (queue, on) => (on ? this.#removeDeadLane(queue) : this.#restoreDeadLane(queue)),
+    };
+  }
+
+  createDriver(settings: Parameters<Session['createDriver']>[0] = {}): Driver {
+    const driver = createDriver(this.worker.options, settings);
+    return telling(driver, ({ queues }) => {
+      this.#queue ??= queues[0]?.name;
+    });
+  }
+
+  async close(prefix: string): Promise<void> {
+    const isOurs: IsOurs = (name) => name.startsWith(`${prefix}.`);
+    this.#onClose(isOurs);
+    // What a failed scenario broke would fail all that follow.
+    await this.#mend();
+    await this.#proxies?.close();
+    await removeIdle(this.#kafka.brokers, isOurs);
+  }
+
+  async #break(fault: 'kill' | 'pause', mending: 'start' | 'unpause'): Promise<void> {
+    const node = await this.#nodeForFaults();
+    this.#broken = { node, mend: node[mending] };
+    await node[fault]();
+  }
+
+  async #mend(): Promise<void> {
+    const broken = this.#broken;
+    this.#broken = undefined;
+    await broken?.mend();
+  }
+
+  /** The one that leads the first partition of a queue of this session; before there is one, the last. */
+  async #nodeForFaults(): Promise<KafkaNode> {
+    const { nodes } = this.#kafka;
+    const leader =
+      nodes.length === 1 || this.#queue === undefined
+        ? undefined
+        : await this.#kafka.leaderOf(this.#queue, 0).catch(() => undefined);
+    const node = nodes.find(({ id }) => id === leader) ?? nodes.at(-1);
+    if (node === undefined) throw new Error('The cluster has no node.');
+    return node;
+  }
+
+  /** No setting has a topic refuse writes for a while: `min.insync.replicas` counts for no more than it has replicas. */
+  async #removeDeadLane({ name }: Queue): Promise<void> {
+    const topic = deadName(name);
+    await withAdmin(this.#kafka.brokers, async (admin) => {
+      const { partitions } = await topicAt(admin, topic);
+      const resources = [{ type: ConfigResourceTypes.TOPIC, name: topic }];
+      const described = await admin.describeConfigs({ resources, includeSynonyms: false });
+      const entries = described.resources[0]?.configEntries ?? [];
+      const own = entries.filter(({ configSource }) => configSource === ConfigSource.TOPIC_CONFIG);
+      await admin.deleteTopics({ topics: [topic] });
+      this.#refused.set(topic, {
+        topic,
+        numPartitions: partitions.length,
+        replicationFactor: partitions[0]?.replicas.length ?? 1,
+        configEntries: own.map(({ configName, configValue }) => ({ name: configName, value: configValue })),
+      });
+    });
+  }
+
+  async #restoreDeadLane({ name }: Queue): Promise<void> {
+    const lane = this.#refused.get(deadName(name));
+    if (lane === undefined) return;
+    this.#refused.delete(lane.topic);
+    await withAdmin(this.#kafka.brokers, (admin) => admin.createTopics({ topics: [lane], waitForLeaders: true }));
+  }
+}
+
+function optionsFor({ brokers }: Kafka, proxies: KafkaProxies | undefined): SessionOptions {
+  const options = { partitions: PARTITIONS, sessionTimeoutMs: SESSION_TIMEOUT_MS };
+  return proxies === undefined
+    ? { ...options, brokers, runBy: process.pid }
+    : { ...options, brokers: proxies.brokers, addresses: proxies.addresses };
+}
+
+function networkFaults(proxies: KafkaProxies): Session['faults'] {
+  return {
+    cut: () => proxies.cut(),
+    blackHole: (on) => proxies.blackHole(on),
+    delay: (ms) => proxies.latency(ms),
+    loseConfirms: (on) => proxies.loseAnswers(on),
+  };
+}
