@@ -61,21 +61,14 @@ export class KafkaAdmin implements Admin {
     const counts = await this.#known(topics);
     await this.#registry.read();
     const delays = new Set(delayTopics(queue.name));
-    const dead = placesOf([deadName(queue.name)], counts);
-    const work = placesOf(workTopics(queue), counts);
-    const [ready, delayed, deadLettered] = await Promise.all([
-      this.#backlog.count(
-        queue.name,
-        work.filter(({ topic }) => !delays.has(topic)),
-        this.#registry.beginnings(queue),
-      ),
-      this.#backlog.countDelayed(
-        queue.name,
-        work.filter(({ topic }) => delays.has(topic)),
-      ),
-      this.#backlog.count(deadName(queue.name), dead, new Map()),
+    const dead = deadName(queue.name);
+    const isDelay = (topic: string): boolean => delays.has(topic);
+    const work = { beginnings: this.#registry.beginnings(queue), isDelay };
+    const [counted, letters] = await Promise.all([
+      this.#backlog.count(queue.name, placesOf(workTopics(queue), counts), work),
+      this.#backlog.count(dead, placesOf([dead], counts), { beginnings: new Map(), isDelay }),
     ]);
-    return { ready: ready + delayed.due, delayed: delayed.notDue, deadLettered };
+    return { ...counted, deadLettered: letters.ready + letters.inFlight };
   }
 
   async purge(queue: Queue, lane: Lane): Promise<void> {

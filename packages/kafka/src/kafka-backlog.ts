@@ -4,6 +4,12 @@ import { type Progress, readProgress } from './kafka-offsets.ts';
 /** Of a partition, to count what is due: what is not looked at is taken for not due. */
 const MOST_READ = 5_000;
 
+export interface Count {
+  readonly ready: number;
+  readonly delayed: number;
+  readonly inFlight: number;
+}
+
 interface Rest {
   readonly place: Place;
   readonly progress: Progress;
@@ -19,19 +25,24 @@ export class KafkaBacklog {
     this.#admin = admin;
   }
 
-  async count(groupId: string, places: readonly Place[], beginnings: ReadonlyMap<string, number>): Promise<number> {
-    return sum((await this.rest(groupId, places, beginnings)).map(lengthOf));
-  }
-
   /** Records of delay topics are due at their time. */
-  async countDelayed(
+  async count(
     groupId: string,
     places: readonly Place[],
-  ): Promise<{ readonly due: number; readonly notDue: number }> {
-    const rests = await this.rest(groupId, places, new Map());
+    {
+      beginnings,
+      isDelay,
+    }: { readonly beginnings: ReadonlyMap<string, number>; readonly isDelay: (topic: string) => boolean },
+  ): Promise<Count> {
+    const rests = await this.rest(groupId, places, beginnings);
     const now = Date.now();
-    const due = sum(await Promise.all(rests.map((rest) => this.#countDue(rest, now))));
-    return { due, notDue: sum(rests.map(lengthOf)) - due };
+    const delays = rests.filter(({ place }) => isDelay(place.topic));
+    const due = sum(await Promise.all(delays.map((rest) => this.#countDue(rest, now))));
+    const delayed = sum(delays.map(lengthOf)) - due;
+    const held = sum(rests.map(({ progress }) => progress.held));
+    // What a dead process had in hand is in nobody's.
+    const inFlight = held > 0 && (await this.#admin.hasMembers(groupId)) ? held : 0;
+    return { ready: Math.max(0, sum(rests.map(lengthOf)) - delayed - inFlight), delayed, inFlight };
   }
 
   async rest(

@@ -79,7 +79,7 @@ export class KafkaCommits {
     const written: KafkaPartition[] = [];
     for (const partition of partitions()) {
       if (partition.ledger === undefined || partition.doubted || !(partition.dirty || clean)) continue;
-      const { offset, metadata, told } = partition.ledger.write(owner, clean);
+      const { offset, metadata, told } = partition.ledger.write(owner, partition.held.size, clean);
       partition.dirty = false;
       commits.push({ ...partition.place, offset, metadata });
       stored.push(told);

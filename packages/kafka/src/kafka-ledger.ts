@@ -5,6 +5,7 @@ export interface Slot {
   readonly offset: number;
   /** How often processes that died had it. */
   readonly before: number;
+  /** And not put back. */
   handed: boolean;
   done: boolean;
 }
@@ -77,10 +78,11 @@ export class Ledger {
 
   /**
    * What to commit now. `clean`: this process gives the partition back and lives, so its hand-outs count for nothing.
-   * Call `told` once it is stored.
+   * `held`: how many are handed out. Call `told` once it is stored.
    */
   write(
     owner: string,
+    held: number,
     clean: boolean,
   ): { readonly offset: number; readonly metadata: string; readonly told: () => void } {
     const { offset } = this;
@@ -100,7 +102,7 @@ export class Ledger {
     const reserved = clean ? 0 : Math.max(this.#reserved, this.#next + RESERVE);
     this.#reserved = reserved;
     const charges = this.#counts ? this.#charges(open, reserved) : [];
-    const metadata = writeProgress({ offset, owner, holes, end, charges });
+    const metadata = writeProgress({ offset, owner, holes, end, held: clean ? 0 : held, charges });
     return {
       offset,
       metadata,

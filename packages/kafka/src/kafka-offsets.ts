@@ -8,6 +8,8 @@ export interface Progress {
   readonly holes: readonly number[];
   /** Behind the last finished one; {@link offset} where nothing beyond it is finished. */
   readonly end: number;
+  /** So many are handed out and not finished; while the process that wrote it lives. */
+  readonly held: number;
   /** How often what begins there was handed out by processes that died, up to `end` of the entry, in order. */
   readonly charges: readonly Charge[];
 }
@@ -23,7 +25,7 @@ const MOST_BYTES = 3_900;
 const FORMAT = 'w1';
 
 /** As text. What does not fit is left out from the end: those are handed out again. */
-export function writeProgress({ offset, owner, holes, end, charges }: Progress): string {
+export function writeProgress({ offset, owner, holes, end, held, charges }: Progress): string {
   const charged = charges
     .map(
       (charge, index) =>
@@ -33,19 +35,21 @@ export function writeProgress({ offset, owner, holes, end, charges }: Progress):
   const room = MOST_BYTES - FORMAT.length - owner.length - charged.length - 20;
   const { bytes, fitted } = packHoles(offset, holes, Math.floor((room * 3) / 4));
   const written = fitted === holes.length ? end : (holes[fitted] as number);
-  return [FORMAT, owner, charged, (written - offset).toString(36), bytes.toString('base64')].join(';');
+  const numbers = [written - offset, held].map((number) => number.toString(36));
+  return [FORMAT, owner, charged, ...numbers, bytes.toString('base64')].join(';');
 }
 
 /** What an other program committed, or nothing, says of nothing beyond the offset. */
 export function readProgress(offset: number, metadata: string): Progress {
-  const nothing = { offset, owner: '', holes: [], end: offset, charges: [] };
-  const [format, owner = '', charged = '', span = '', packed = ''] = metadata.split(';');
+  const nothing = { offset, owner: '', holes: [], end: offset, held: 0, charges: [] };
+  const [format, owner = '', charged = '', span = '', taken = '', packed = ''] = metadata.split(';');
   if (format !== FORMAT) return nothing;
   const end = offset + Number.parseInt(span, 36);
+  const held = Number.parseInt(taken, 36);
   const charges = readCharges(offset, charged);
   const holes = unpackHoles(offset, Buffer.from(packed, 'base64'));
-  if (!Number.isSafeInteger(end) || end < offset || charges === undefined) return nothing;
-  return { offset, owner, holes: holes.filter((hole) => hole < end), end, charges };
+  if (!(end >= offset) || !(held >= 0) || charges === undefined) return nothing;
+  return { offset, owner, holes: holes.filter((hole) => hole < end), end, held, charges };
 }
 
 /** Distances in groups of seven bits. */

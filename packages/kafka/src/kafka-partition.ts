@@ -108,6 +108,8 @@ export class KafkaPartition {
   /** It is handed out again, before what comes after it. */
   putBack(delivery: KafkaDelivery): void {
     this.held.delete(delivery);
+    delivery.slot.handed = false;
+    this.dirty = true;
     this.#bytes += delivery.body.byteLength;
     const rest = this.#waiting.slice(this.#head);
     const at = rest.findIndex(({ slot }) => slot.offset > delivery.slot.offset);

@@ -64,7 +64,7 @@ export class KafkaSubscription implements Subscription {
       groupId: source.groupId,
       topics: source.topics,
       sessionTimeoutMs: source.sessionTimeoutMs,
-      claim: () => writeClaim([...new Set([...this.#partitions.values()].map(({ place }) => place.partition))]),
+      claim: () => claimOf([...this.#partitions.values()]),
       assign,
       onLeaving: () => this.#leave(),
       onAssigned: (assignment, continued) => this.#assigned(assignment, continued),
@@ -168,10 +168,13 @@ export class KafkaSubscription implements Subscription {
   async #tell(taken: readonly KafkaDelivery[], signal: AbortSignal): Promise<readonly KafkaDelivery[]> {
     let mustTell = false;
     for (const { partition, slot } of taken) {
-      if (partition.ledger?.mustTell(slot) === true) mustTell = partition.dirty = true;
-      slot.handed = true;
+      if (partition.ledger?.mustTell(slot) === true) mustTell = true;
+      partition.dirty = slot.handed = true;
     }
-    if (!mustTell) return taken;
+    if (!mustTell) {
+      this.#commits.touch();
+      return taken;
+    }
     try {
       await this.#commits.flush();
     } catch (error) {
@@ -287,7 +290,12 @@ export class KafkaSubscription implements Subscription {
   }
 
   #open(partition: KafkaPartition, progress: Progress): void {
-    if (partition.ledger === undefined) return partition.open(progress, this.#source.counts);
+    if (partition.ledger === undefined) {
+      partition.open(progress, this.#source.counts);
+      // What a dead process held is ready again.
+      if (progress.held > 0) this.#touch(partition);
+      return;
+    }
     if (progress.owner === this.#owner) {
       partition.doubted = false;
       this.#touch(partition);
@@ -296,6 +304,17 @@ export class KafkaSubscription implements Subscription {
     this.#lose([partition], new WaybillError('LEASE_LOST', `Another process had ${partition.name} in between.`));
     this.#add(partition.place).open(progress, this.#source.counts);
   }
+}
+
+/** First the slots that most is in hand of: who has too many gives the others away. */
+function claimOf(partitions: readonly KafkaPartition[]): string {
+  const held = new Map<number, number>();
+  for (const {
+    place,
+    held: { size },
+  } of partitions)
+    held.set(place.partition, (held.get(place.partition) ?? 0) + size);
+  return writeClaim([...held].sort((a, b) => b[1] - a[1] || a[0] - b[0]).map(([slot]) => slot));
 }
 
 function gone({ name }: KafkaPartition): WaybillError {

@@ -8,6 +8,8 @@ import { Arrivals, crossed, ENVELOPES, Wire } from './fidelity-wire.ts';
 import { range } from './retry-helpers.ts';
 
 const COUNT = 60;
+/** More than there can be before the last process is there: brokers differ in when a dead one's messages come back. */
+const RETRIES = Array.from({ length: 20 }, () => 300);
 
 export const fidelityFaults: readonly Scenario[] = [
   {
@@ -73,7 +75,11 @@ export const fidelityFaults: readonly Scenario[] = [
           }),
         );
       }
-      const program = { queue: 'cabinet', rules: [{ then: 'fail' }], options: { retry: { delaysMs: [300] } } } as const;
+      const program = {
+        queue: 'cabinet',
+        rules: [{ then: 'fail' }],
+        options: { retry: { delaysMs: RETRIES } },
+      } as const;
       for (const when of ['after', 'before'] as const) {
         const worker = await kit.worker(
           { ...program, diesAtCopy: { lane: 'work', count: 8, when } },
@@ -87,8 +93,7 @@ export const fidelityFaults: readonly Scenario[] = [
       await kit.bus({ uses }).consume(cabinet, { [Filed.type]: reader.handle }, { retry: { delaysMs: [100] } });
       await reader.arrived(kit, [...expected.keys()], 25_000);
       const retried = [...expected.keys()].filter((id) => id.endsWith('0'));
-      const again = (): boolean =>
-        retried.every((id) => reader.all.some((each) => each.id === id && each.attempt === 2));
+      const again = (): boolean => retried.every((id) => reader.all.some((each) => each.id === id && each.attempt > 1));
       await kit.eventually('what failed is retried', again, 15_000);
       for (const { id, data } of reader.all)
         kit.same(digest(data as Uint8Array), expected.get(id), `the bytes of ${id}`, [id]);

@@ -75,7 +75,11 @@ export class KafkajsAdmin implements ClientAdmin {
     names: readonly string[],
   ): Promise<ReadonlyMap<string, ReadonlyMap<string, string>>> {
     return this.#ask(`read the settings of ${topics.join(', ')}`, async () => {
-      const resources = topics.map((name) => ({ type: kafkajs.ConfigResourceTypes.TOPIC, name, configNames: [...names] }));
+      const resources = topics.map((name) => ({
+        type: kafkajs.ConfigResourceTypes.TOPIC,
+        name,
+        configNames: [...names],
+      }));
       const { resources: answers } = await this.#admin.describeConfigs({ resources, includeSynonyms: false });
       return new Map(
         answers.map(({ resourceName, configEntries }) => [
@@ -132,8 +136,7 @@ export class KafkajsAdmin implements ClientAdmin {
     const { topic, partition } = place;
     return this.#ask(`read ${placeName(place)}`, async () => {
       await this.#know([topic]);
-      const leader = this.#cluster.findTopicPartitionMetadata(topic).find((found) => found.partitionId === partition);
-      const node = await this.#cluster.findBroker({ nodeId: String(leader?.leader) });
+      const node = await this.#cluster.findBroker({ nodeId: this.#leaderOf(place) });
       const { responses } = await node.fetch({
         isolationLevel: READ_COMMITTED,
         maxWaitTime: LONGEST_POLL_MS,
@@ -147,17 +150,38 @@ export class KafkajsAdmin implements ClientAdmin {
     });
   }
 
+  async hasMembers(groupId: string): Promise<boolean> {
+    const { groups } = await this.#ask(`look up group ${groupId}`, () => this.#admin.describeGroups([groupId]));
+    return (groups[0]?.members.length ?? 0) > 0;
+  }
+
   async deleteBefore(offsets: readonly (Place & { readonly offset: number })[]): Promise<void> {
-    for (const [topic, partitions] of grouped(offsets)) {
-      const list = partitions.map(({ partition, offset }) => ({ partition, offset: String(offset) }));
-      await this.#ask(`delete records of ${topic}`, () => this.#admin.deleteTopicRecords({ topic, partitions: list }));
-    }
+    const topics = grouped(offsets);
+    await this.#ask(`delete records of ${[...topics.keys()].join(', ')}`, async () => {
+      await this.#know([...topics.keys()]);
+      const nodes = new Map<string, typeof offsets>();
+      for (const entry of offsets)
+        nodes.set(this.#leaderOf(entry), [...(nodes.get(this.#leaderOf(entry)) ?? []), entry]);
+      for (const [nodeId, entries] of nodes) {
+        const node = await this.#cluster.findBroker({ nodeId });
+        const requests = [...grouped(entries)].map(([topic, partitions]) => ({
+          topic,
+          partitions: partitions.map(({ partition, offset }) => ({ partition, offset: String(offset) })),
+        }));
+        await node.deleteRecords({ topics: requests });
+      }
+    });
   }
 
   async close(deadlineMs: number): Promise<void> {
     if (!this.#used) return;
     const disconnected = [this.#admin.disconnect(), this.#cluster.disconnect()];
     await byDeadline(deadlineMs, Promise.allSettled(disconnected));
+  }
+
+  #leaderOf({ topic, partition }: Place): string {
+    const found = this.#cluster.findTopicPartitionMetadata(topic).find(({ partitionId }) => partitionId === partition);
+    return String(found?.leader);
   }
 
   async #partitionsOf(topic: string): Promise<number> {

@@ -133,6 +133,7 @@ export interface ClientAdmin {
   ): Promise<ReadonlyMap<string, ReadonlyMap<string, string>>>;
   offsets(places: readonly Place[], at: 'first' | 'end'): Promise<ReadonlyMap<string, number>>;
   committed(groupId: string, places: readonly Place[]): Promise<ReadonlyMap<string, Committed>>;
+  hasMembers(groupId: string): Promise<boolean>;
   /** Only while the group has no members. */
   commit(groupId: string, offsets: readonly Commit[]): Promise<void>;
   /** Some records from `from` on, at least one if there is one; and where to read on. */
