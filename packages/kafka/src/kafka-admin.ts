@@ -104,8 +104,8 @@ export class KafkaAdmin implements Admin {
   async #checkSettings({ queues }: Topology, counts: ReadonlyMap<string, number>): Promise<void> {
     const existing = queues.flatMap(({ name }) => ownTopics(name)).filter((topic) => counts.has(topic));
     if (existing.length === 0) return;
-    const configs = await this.#client.admin.config(existing, Object.keys(CHECKED)).catch((error: WaybillError) => {
-      if (error.code === 'PERMISSION_DENIED') return undefined;
+    const configs = await this.#client.admin.config(existing, Object.keys(CHECKED)).catch((error: unknown) => {
+      if (WaybillError.is(error) && error.code === 'PERMISSION_DENIED') return undefined;
       throw error;
     });
     const problems: string[] = [];

@@ -90,7 +90,7 @@ export function isOpen({ offset: from, end, holes }: Progress, offset: number): 
   return offset >= from && (offset >= end || holes.includes(offset));
 }
 
-export function progressOf(committed: Committed | undefined, beginning: number | undefined): Progress {
+function progressOf(committed: Committed | undefined, beginning: number | undefined): Progress {
   if (committed?.offset === undefined) return readProgress(beginning ?? 0, '');
   return readProgress(committed.offset, committed.metadata);
 }

@@ -9,15 +9,13 @@ const STEPS = [
   { name: '1s', ms: 0 },
 ] as const;
 
-export const LONGEST_DELAY_MS = 3_600_000;
-
 export function delayTopics(queue: string): readonly string[] {
   return STEPS.map(({ name }) => `${queue}.delay.${name}`);
 }
 
 /** Equal delays are in one topic, and so due in the order in which they are stored. */
 export function delayTopicOf(queue: string, delayMs: number): string {
-  const step = STEPS.find(({ ms }) => delayMs >= ms) ?? STEPS[STEPS.length - 1];
+  const step = STEPS.find(({ ms }) => delayMs >= ms) ?? STEPS.at(-1);
   return `${queue}.delay.${step?.name}`;
 }
 

@@ -22,6 +22,8 @@ export class KafkaPartition {
   live = true;
   /** Another process may have had it since: nothing is handed out before that is known. */
   doubted = false;
+  /** It goes to another process once nothing of it is in hand: nothing more is handed out. */
+  leaving = false;
   /** There is something to commit. */
   dirty = false;
   #ledger: Ledger | undefined;

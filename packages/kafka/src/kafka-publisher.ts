@@ -34,7 +34,7 @@ export class KafkaPublisher {
     }
     if (failures.length > 0)
       throw new BatchError(
-        failures.sort((a, b) => a.index - b.index),
+        failures.toSorted((a, b) => a.index - b.index),
         batch.length,
       );
   }
@@ -59,7 +59,9 @@ export class KafkaPublisher {
     const producer = await this.#take(signal);
     if (producer === undefined) return allOf(records, notSent('in time', signal.reason));
     const sending = producer.send(records);
-    const settled = await untilAborted(sending, signal, 'store messages').catch((error: WaybillError) => error);
+    const settled = await untilAborted(sending, signal, 'store messages').catch(
+      (error: unknown) => error as WaybillError,
+    );
     if (settled instanceof Map && settled.size === 0) {
       this.#give(producer);
       for (const { topic } of this.#doubted.size === 0 ? [] : records) this.#doubted.delete(topic);

@@ -11,10 +11,10 @@ import {
   systemClock,
   WaybillError,
 } from '@waybill/core/driver';
-import { type Assignment, type ClientGroup, type KafkaClient, type Place, placeName } from './client/port.ts';
+import { type ClientGroup, type KafkaClient, type Place, placeName, type Share } from './client/port.ts';
 import { Wakeable } from './client/wakeable.ts';
 import { KafkaDelivery } from './from-kafka-message.ts';
-import { assign, writeClaim } from './kafka-assigner.ts';
+import { assign, writeClaims } from './kafka-assigner.ts';
 import { KafkaCommits } from './kafka-commits.ts';
 import { type Progress, readProgress } from './kafka-offsets.ts';
 import { KafkaPartition } from './kafka-partition.ts';
@@ -38,6 +38,8 @@ export interface Source {
 /** `receive` says that the broker is down again after this long. */
 const DOWN_AGAIN_MS = 1_000;
 const OPEN_AGAIN_MS = 300;
+/** What is in hand of partitions that go to another process may take this long, and is lost then. */
+const FINISH_WITHIN_MS = 5_000;
 
 /** A member of the queue's group, with what it has of the queue's partitions. */
 export class KafkaSubscription implements Subscription {
@@ -50,6 +52,8 @@ export class KafkaSubscription implements Subscription {
   readonly #alarm: Alarm<KafkaDelivery>;
   readonly #arrivals = new Wakeable();
   readonly #closed = new AbortController();
+  #surplus: readonly KafkaPartition[] = [];
+  #cancelGiveUp: (() => void) | undefined;
   #turn = 0;
   /** The group joins again: nothing is handed out. */
   #leaving = false;
@@ -64,10 +68,10 @@ export class KafkaSubscription implements Subscription {
       groupId: source.groupId,
       topics: source.topics,
       sessionTimeoutMs: source.sessionTimeoutMs,
-      claim: () => claimOf([...this.#partitions.values()]),
+      claim: () => claimsOf([...this.#partitions.values()]),
       assign,
       onLeaving: () => this.#leave(),
-      onAssigned: (assignment, continued) => this.#assigned(assignment, continued),
+      onAssigned: (share, continued) => this.#assigned(share, continued),
       onLost: (cause) => this.#lose([...this.#partitions.values()], cause),
       wanted: (place) => this.#partitions.get(placeName(place))?.wanted,
       onRecords: (place, records, next) => {
@@ -141,6 +145,7 @@ export class KafkaSubscription implements Subscription {
   async close(deadlineMs: number): Promise<void> {
     if (this.#closed.signal.aborted) return;
     this.#closed.abort();
+    this.#cancelGiveUp?.();
     this.#arrivals.wake();
     this.#alarm.clear();
     await byDeadline(deadlineMs, this.#commits.leave());
@@ -156,7 +161,7 @@ export class KafkaSubscription implements Subscription {
     const partitions = [...this.#partitions.values()];
     for (let step = 0; step < partitions.length && taken.length < max; step += 1) {
       const partition = partitions[(this.#turn + step) % partitions.length] as KafkaPartition;
-      if (!partition.hasWaiting || partition.doubted) continue;
+      if (!partition.hasWaiting || partition.doubted || partition.leaving) continue;
       partition.take(max - taken.length, taken);
       if (partition.refill()) this.#group.wake();
       if (taken.length >= max) this.#turn = (this.#turn + step + 1) % partitions.length;
@@ -208,6 +213,7 @@ export class KafkaSubscription implements Subscription {
       if (partition.refill()) this.#group.wake();
     }
     this.#commits.touch();
+    if (this.#surplus.length > 0 && this.#surplus.every(({ held }) => held.size === 0)) this.#group.rejoin();
     this.#arrivals.wake();
   }
 
@@ -226,7 +232,7 @@ export class KafkaSubscription implements Subscription {
     return this.#commits.leave();
   }
 
-  #assigned(assignment: Assignment, continued: boolean): void {
+  #assigned({ assignment, surplus }: Share, continued: boolean): void {
     const places = [...assignment].flatMap(([topic, list]) => list.map((partition) => ({ topic, partition })));
     const names = new Set(places.map(placeName));
     const left = [...this.#partitions.values()].filter(({ name }) => !names.has(name));
@@ -236,9 +242,21 @@ export class KafkaSubscription implements Subscription {
       if (!this.#partitions.has(placeName(place))) this.#add(place);
     }
     this.#leaving = false;
+    this.#giveUp(surplus);
     this.#commits.resume();
     this.#arrivals.wake();
     void this.#openAll();
+  }
+
+  /** Others have too few: these are theirs once what is in hand of them is finished. */
+  #giveUp(slots: readonly number[]): void {
+    this.#cancelGiveUp?.();
+    const partitions = [...this.#partitions.values()];
+    for (const partition of partitions) partition.leaving = slots.includes(partition.place.partition);
+    this.#surplus = partitions.filter(({ leaving }) => leaving);
+    if (slots.length === 0) return;
+    this.#cancelGiveUp = systemClock.after(FINISH_WITHIN_MS, () => this.#group.rejoin());
+    this.#settled();
   }
 
   #add(place: Place): KafkaPartition {
@@ -306,15 +324,13 @@ export class KafkaSubscription implements Subscription {
   }
 }
 
-/** First the slots that most is in hand of: who has too many gives the others away. */
-function claimOf(partitions: readonly KafkaPartition[]): string {
-  const held = new Map<number, number>();
-  for (const {
-    place,
-    held: { size },
-  } of partitions)
-    held.set(place.partition, (held.get(place.partition) ?? 0) + size);
-  return writeClaim([...held].sort((a, b) => b[1] - a[1] || a[0] - b[0]).map(([slot]) => slot));
+/** Partitions of one number are claimed together; those on their way to others are not. */
+function claimsOf(partitions: readonly KafkaPartition[]): string {
+  const busy = new Map<number, boolean>();
+  for (const { place, held, leaving } of partitions) {
+    if (!leaving) busy.set(place.partition, busy.get(place.partition) === true || held.size > 0);
+  }
+  return writeClaims([...busy].map(([slot, isBusy]) => ({ slot, busy: isBusy })));
 }
 
 function gone({ name }: KafkaPartition): WaybillError {

@@ -53,7 +53,7 @@ export function missingTopics(
       topic,
       partitions: single.has(topic) ? 1 : (partitionsFor(topic, topology, counts) ?? settings.partitions),
       replicationFactor,
-      config: topic === REGISTRY ? BINDINGS : { ...(configs.get(topic) ?? {}), ...size },
+      config: topic === REGISTRY ? BINDINGS : { ...configs.get(topic), ...size },
     }));
 }
 

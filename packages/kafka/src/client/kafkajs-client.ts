@@ -100,7 +100,7 @@ function quietQueues(): void {
   if (isQuiet) return;
   isQuiet = true;
   const { prototype } = createRequire(import.meta.url)('kafkajs/src/network/requestQueue') as {
-    readonly prototype: { scheduleCheckPendingRequests(this: Queue): void };
+    readonly prototype: { scheduleCheckPendingRequests: (this: Queue) => void };
   };
   const schedule = prototype.scheduleCheckPendingRequests;
   prototype.scheduleCheckPendingRequests = function scheduleWhatWaits(this: Queue): void {

@@ -1,7 +1,10 @@
 import kafkajs, { type Broker, type Cluster, type Kafka } from 'kafkajs';
 
 /** What kafkajs' own consumer calls on a node and its types leave out. */
-export interface Node extends Broker {
+export interface Node extends Omit<Broker, 'fetch'> {
+  fetch(request: Parameters<Broker['fetch']>[0]): Promise<{
+    readonly responses: readonly { readonly topicName: string; readonly partitions: readonly FetchedPartition[] }[];
+  }>;
   joinGroup(request: {
     readonly groupId: string;
     readonly sessionTimeout: number;
@@ -55,7 +58,7 @@ export interface FetchedMessage {
   readonly batchContext?: { readonly producerId: string; readonly inTransaction: boolean };
 }
 
-export interface OpenCluster extends Cluster {
+export interface OpenCluster extends Omit<Cluster, 'findBroker' | 'findGroupCoordinator'> {
   findBroker(node: { readonly nodeId: string }): Promise<Node>;
   findGroupCoordinator(group: { readonly groupId: string }): Promise<Node>;
 }

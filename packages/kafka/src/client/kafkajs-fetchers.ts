@@ -1,6 +1,6 @@
 import { pause, systemClock } from '@waybill/core/driver';
 import { toWaybillError, typeOf } from '../kafka-error.ts';
-import type { FetchedPartition, OpenCluster } from './kafkajs-cluster.ts';
+import type { Node, OpenCluster } from './kafkajs-cluster.ts';
 import { visibleRecords } from './kafkajs-records.ts';
 import { type GroupOptions, type Place, placeName } from './port.ts';
 import { Wakeable } from './wakeable.ts';
@@ -58,9 +58,15 @@ export class KafkajsFetchers {
     }
   }
 
+  /** Undefined also while nothing is known of the topic, or nothing is connected any more. */
   #leaderOf({ topic, partition }: Place): string | undefined {
-    const leader = this.#cluster.findTopicPartitionMetadata(topic).find(({ partitionId }) => partitionId === partition);
-    return leader === undefined || leader.leader < 0 ? undefined : String(leader.leader);
+    try {
+      const known = this.#cluster.findTopicPartitionMetadata(topic);
+      const leader = known.find(({ partitionId }) => partitionId === partition)?.leader ?? -1;
+      return leader < 0 ? undefined : String(leader);
+    } catch {
+      return undefined;
+    }
   }
 
   async #run(nodeId: string): Promise<void> {
@@ -108,7 +114,7 @@ export class KafkajsFetchers {
     return [...wants.values()];
   }
 
-  #take(responses: readonly { topicName: string; partitions: FetchedPartition[] }[], wants: readonly Want[]): void {
+  #take(responses: Awaited<ReturnType<Node['fetch']>>['responses'], wants: readonly Want[]): void {
     const asked = new Map<string, number>();
     for (const { topic, partitions } of wants) {
       for (const { partition, fetchOffset } of partitions)
@@ -137,6 +143,7 @@ export class KafkajsFetchers {
     } catch (again) {
       this.#source.onDown(toWaybillError(again, 'read from the broker'));
     }
+    if (this.#stop.signal.aborted) return;
     this.#spread();
     const wait = Math.min(LONGEST_RETRY_MS, FIRST_RETRY_MS * 2 ** Math.min(failures, 10));
     await pause(systemClock, wait, this.#stop.signal);

@@ -3,7 +3,7 @@ import kafkajs, { type Kafka } from 'kafkajs';
 import { toWaybillError, typeOf } from '../kafka-error.ts';
 import { type Joined, type Node, type OpenCluster, openCluster } from './kafkajs-cluster.ts';
 import { KafkajsFetchers } from './kafkajs-fetchers.ts';
-import type { Assignment, ClientGroup, Commit, GroupOptions, Member, Place } from './port.ts';
+import type { Assignment, ClientGroup, Commit, GroupOptions, Member, Place, Share } from './port.ts';
 import { Wakeable } from './wakeable.ts';
 
 const PROTOCOL = 'waybill';
@@ -32,6 +32,8 @@ export class KafkajsGroup implements ClientGroup {
   #broken = true;
   #heardAt = 0;
   #down = false;
+  #rejoins = false;
+  readonly #beatNow = new Wakeable();
   #running: Promise<void> | undefined;
   #started: { readonly resolve: () => void; readonly reject: (error: Error) => void } | undefined;
 
@@ -46,6 +48,11 @@ export class KafkajsGroup implements ClientGroup {
       this.#started = { resolve, reject };
       this.#running = this.#run();
     });
+  }
+
+  rejoin(): void {
+    this.#rejoins = true;
+    this.#beatNow.wake();
   }
 
   wake(): void {
@@ -77,6 +84,7 @@ export class KafkajsGroup implements ClientGroup {
     this.#stop.abort();
     this.#fetchers.stop();
     this.#joining.wake();
+    this.#beatNow.wake();
     this.#started?.reject(new WaybillError('CLOSED', `The consumer of ${this.#options.groupId} was closed.`));
     const leave = this.#memberId === '' ? undefined : this.#coordinator?.leaveGroup(this.#request());
     if (leave !== undefined) await byDeadline(deadlineMs, leave);
@@ -128,14 +136,14 @@ export class KafkajsGroup implements ClientGroup {
       groupAssignment: await this.#assignmentsOf(joined),
     });
     if (this.#stop.signal.aborted) return;
-    const assignment = readAssignment(answer.memberAssignment);
+    const share = readShare(answer.memberAssignment);
     const isNext = joined.generationId === before.generation + 1 && joined.memberId === before.memberId;
     const continued = !this.#broken && isNext;
-    this.#broken = false;
+    this.#broken = this.#rejoins = false;
     this.#isMember = true;
-    onAssigned(assignment, continued);
+    onAssigned(share, continued);
     this.#heard();
-    this.#fetchers.assign(placesOf(assignment));
+    this.#fetchers.assign(placesOf(share.assignment));
     this.#joining.wake();
     this.#started?.resolve();
     this.#started = undefined;
@@ -163,12 +171,12 @@ export class KafkajsGroup implements ClientGroup {
     await this.#cluster.addMultipleTargetTopics(topics);
     await this.#cluster.refreshMetadata();
     const counts = new Map(topics.map((topic) => [topic, this.#cluster.findTopicPartitionMetadata(topic).length]));
-    return [...this.#options.assign(known, counts)].map(([id, assignment]) => ({
+    return [...this.#options.assign(known, counts)].map(([id, { assignment, surplus }]) => ({
       memberId: id,
       memberAssignment: kafkajs.AssignerProtocol.MemberAssignment.encode({
         version: 1,
         assignment: Object.fromEntries([...assignment].map(([topic, partitions]) => [topic, [...partitions]])),
-        userData: Buffer.alloc(0),
+        userData: Buffer.from(surplus.join(',')),
       }),
     }));
   }
@@ -178,8 +186,9 @@ export class KafkajsGroup implements ClientGroup {
     const { sessionTimeoutMs } = this.#options;
     const everyMs = Math.min(1_000, sessionTimeoutMs / 5);
     while (!this.#stop.signal.aborted) {
-      await pause(systemClock, everyMs, this.#stop.signal);
-      if (this.#stop.signal.aborted || this.#broken) return;
+      const seen = this.#beatNow.count;
+      if (!this.#rejoins) await byDeadline(systemClock.now() + everyMs, this.#beatNow.wait(seen));
+      if (this.#stop.signal.aborted || this.#broken || this.#rejoins) return;
       const beat = this.#beatOnce().then(
         (goesOn) => goesOn,
         () => true,
@@ -280,12 +289,16 @@ function lost(attempted: string): WaybillError {
   return new WaybillError('LEASE_LOST', `Could not ${attempted}: this process is no member of it now.`);
 }
 
-function readAssignment(bytes: Buffer): Assignment {
+function readShare(bytes: Buffer): Share {
   const decoded = kafkajs.AssignerProtocol.MemberAssignment.decode(bytes);
-  return new Map(Object.entries(decoded?.assignment ?? {}));
+  const surplus = decoded?.userData.toString() ?? '';
+  return {
+    assignment: new Map(Object.entries(decoded?.assignment ?? {})),
+    surplus: surplus === '' ? [] : surplus.split(',').map(Number),
+  };
 }
 
-export function placesOf(assignment: Assignment): readonly Place[] {
+function placesOf(assignment: Assignment): readonly Place[] {
   return [...assignment].flatMap(([topic, partitions]) => partitions.map((partition) => ({ topic, partition })));
 }
 

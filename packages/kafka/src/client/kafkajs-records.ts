@@ -34,7 +34,7 @@ class Aborted {
   constructor(transactions: readonly { readonly producerId: string; readonly firstOffset: string }[]) {
     this.#starts = transactions
       .map(({ producerId, firstOffset }) => ({ producerId, firstOffset: Number(firstOffset) }))
-      .sort((a, b) => a.firstOffset - b.firstOffset);
+      .toSorted((a, b) => a.firstOffset - b.firstOffset);
   }
 
   shows({ isControlRecord, batchContext }: FetchedMessage, offset: number): boolean {

@@ -69,14 +69,11 @@ export interface GroupOptions {
   /** What this process tells the member that assigns, at every join. */
   readonly claim: () => string;
   /** Which partitions each member gets; called in the process that leads the group. */
-  readonly assign: (
-    members: readonly Member[],
-    partitions: ReadonlyMap<string, number>,
-  ) => ReadonlyMap<string, Assignment>;
+  readonly assign: (members: readonly Member[], partitions: ReadonlyMap<string, number>) => ReadonlyMap<string, Share>;
   /** Before this process joins again: the last moment to commit for what it may lose. */
   readonly onLeaving: () => Promise<void>;
   /** `continued`: nobody else can have had in between what this process had before. */
-  readonly onAssigned: (assignment: Assignment, continued: boolean) => void;
+  readonly onAssigned: (share: Share, continued: boolean) => void;
   /** The group took this process for dead, or cannot be reached for so long that it must have. */
   readonly onLost: (cause: WaybillError) => void;
   /** The next offset to read, or undefined while nothing is wanted from there. */
@@ -89,12 +86,20 @@ export interface GroupOptions {
   readonly onUp: () => void;
 }
 
+export interface Share {
+  readonly assignment: Assignment;
+  /** Partition numbers that are to go to others, once what is in hand of them is finished. */
+  readonly surplus: readonly number[];
+}
+
 /** Partitions by topic. */
 export type Assignment = ReadonlyMap<string, readonly number[]>;
 
 export interface ClientGroup {
   /** Resolves once this process is a member; rejects with what cannot get better by itself. */
   start(): Promise<void>;
+  /** Has all members join again, so that what this one no longer claims goes to others. */
+  rejoin(): void;
   /** Something is wanted that was not. */
   wake(): void;
   /**

@@ -1,7 +1,7 @@
 /** Something to wait for that is not lost when it happens between looking and waiting. */
 export class Wakeable {
   #count = 0;
-  #waiting: (() => void)[] = [];
+  readonly #waiting: (() => void)[] = [];
 
   /** Look at it before what decides whether to wait. */
   get count(): number {
