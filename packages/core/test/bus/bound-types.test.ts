@@ -99,7 +99,7 @@ describe('an unknown type on a broker without filters', () => {
   it('is dropped where the driver cannot tell', async () => {
     const world = new World(unfiltered);
     const old = await oldWorker(world);
-    old.seam.boundTypes = undefined;
+    delete old.seam.boundTypes;
     await world.process([newDesk]).bus.publish(Newer, { n: 1 });
     await world.time.advance(1_000);
     expect(old.seen('skipped')).toMatchObject([{ type: 'newer', reason: 'unbound-type' }]);

@@ -57,7 +57,7 @@ export class Seam implements Driver {
   readonly spec = 1;
   readonly inner: MemoryDriver;
   declare readonly browse?: NonNullable<Driver['browse']>;
-  declare boundTypes?: Driver['boundTypes'];
+  declare boundTypes?: NonNullable<Driver['boundTypes']>;
   declare readonly admin?: NonNullable<Driver['admin']>;
   /** Stored, in order. */
   readonly sent: OutgoingMessage[] = [];
