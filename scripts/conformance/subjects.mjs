@@ -4,6 +4,13 @@ import { pathToFileURL } from 'node:url';
 
 import { root } from '../bootstrap.mjs';
 
+const KAFKA = [
+  'packages/kafka/',
+  'integration/src/conformance/kafka',
+  'integration/src/kafka',
+  'integration/images/kafka.sh',
+];
+
 /**
  * `harness`: the module to test, as built. `driver`: its row in docs/capabilities.json; `sources`: a change of these
  * concerns it; `real`: it needs a broker beside this process, which `setting` gives by URL. `capabilities` needs none.
@@ -43,6 +50,26 @@ export const SUBJECTS = [
     sources: ['packages/rabbitmq/', 'integration/src/conformance/rabbitmq', 'integration/images/rabbitmq.sh'],
     real: true,
     setting: 'WAYBILL_RABBITMQ_OLD_URL',
+  },
+  {
+    name: 'kafka',
+    driver: 'kafka',
+    harness: 'integration/dist/conformance/kafka.js',
+    sources: KAFKA,
+    real: true,
+    setting: 'WAYBILL_KAFKA_BROKERS',
+    capabilities: async () =>
+      (await built('packages/kafka/dist/index.js')).kafka({ brokers: ['localhost:9092'] }).capabilities,
+  },
+  {
+    // Faults of the broker concern one node of it. The same version as the other one, and so not on record.
+    name: 'kafka-three',
+    driver: 'kafka',
+    harness: 'integration/dist/conformance/kafka-three.js',
+    sources: KAFKA,
+    real: true,
+    isVariant: true,
+    setting: 'WAYBILL_KAFKA_BROKERS',
   },
   {
     // The example of docs/writing-a-driver.md. It has to pass the quick set; the full one takes its turn with the others.
