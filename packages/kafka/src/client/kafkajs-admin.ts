@@ -1,0 +1,213 @@
+import { byDeadline, pause, systemClock, WaybillError } from '@waybill/core/driver';
+import kafkajs, { type Admin, type Kafka } from 'kafkajs';
+import { toWaybillError, typeOf } from '../kafka-error.ts';
+import { type FetchedPartition, openCluster, type OpenCluster } from './kafkajs-cluster.ts';
+import { byTopic } from './kafkajs-group.ts';
+import { visibleRecords } from './kafkajs-records.ts';
+import {
+  type ClientAdmin,
+  type Commit,
+  type Committed,
+  type NewTopic,
+  type Place,
+  placeName,
+  type StoredRecord,
+} from './port.ts';
+
+const BYTES = 1_048_576;
+const LONGEST_POLL_MS = 50;
+const READ_COMMITTED = 1;
+/** A request to a node that has just died is repeated elsewhere. */
+const TRIES = 4;
+const RETRY_MS = 200;
+const LEADERS_AFTER_MS = 50;
+const NO_MEMBER = { groupGenerationId: -1, memberId: '' };
+
+/** Requests outside a group, over connections of their own. */
+export class KafkajsAdmin implements ClientAdmin {
+  readonly #admin: Admin;
+  readonly #cluster: OpenCluster;
+  #connected: Promise<unknown> | undefined;
+  #used = false;
+
+  constructor(kafka: Kafka) {
+    this.#admin = kafka.admin();
+    this.#cluster = openCluster(kafka, 'waybill');
+  }
+
+  async partitions(topics: readonly string[]): Promise<ReadonlyMap<string, number>> {
+    const found = new Map<string, number>();
+    // kafkajs fails as a whole when one of several topics does not exist.
+    await Promise.all(
+      [...new Set(topics)].map(async (topic) => {
+        const count = await this.#ask(`look up topic "${topic}"`, () => this.#partitionsOf(topic));
+        if (count > 0) found.set(topic, count);
+      }),
+    );
+    return found;
+  }
+
+  nodes(): Promise<number> {
+    return this.#ask('look up the nodes', async () => (await this.#admin.describeCluster()).brokers.length);
+  }
+
+  async create(topics: readonly NewTopic[], signal: AbortSignal): Promise<void> {
+    // One by one: kafkajs tells of several only that some failed.
+    for (const { topic, partitions: numPartitions, replicationFactor, config } of topics) {
+      const configEntries = Object.entries(config).map(([name, value]) => ({ name, value }));
+      await this.#ask(`create topic "${topic}"`, () =>
+        this.#admin.createTopics({
+          topics: [{ topic, numPartitions, replicationFactor, configEntries }],
+          waitForLeaders: false,
+        }),
+      );
+    }
+    const names = topics.map(({ topic }) => topic);
+    while (!(await this.#haveLeaders(names))) {
+      if (signal.aborted)
+        throw new WaybillError('TIMEOUT', `Could not wait for leaders of ${names.join(', ')} in time.`);
+      await pause(systemClock, LEADERS_AFTER_MS, signal);
+    }
+  }
+
+  config(
+    topics: readonly string[],
+    names: readonly string[],
+  ): Promise<ReadonlyMap<string, ReadonlyMap<string, string>>> {
+    return this.#ask(`read the settings of ${topics.join(', ')}`, async () => {
+      const resources = topics.map((name) => ({ type: kafkajs.ConfigResourceTypes.TOPIC, name, configNames: [...names] }));
+      const { resources: answers } = await this.#admin.describeConfigs({ resources, includeSynonyms: false });
+      return new Map(
+        answers.map(({ resourceName, configEntries }) => [
+          resourceName,
+          new Map(configEntries.map(({ configName, configValue }) => [configName, configValue])),
+        ]),
+      );
+    });
+  }
+
+  async offsets(places: readonly Place[], at: 'first' | 'end'): Promise<ReadonlyMap<string, number>> {
+    if (places.length === 0) return new Map();
+    return this.#ask('read the offsets of topics', async () => {
+      const topics = grouped(places);
+      await this.#know([...topics.keys()]);
+      const answers = await this.#cluster.fetchTopicsOffset(
+        [...topics].map(([topic, partitions]) => ({ topic, partitions, fromBeginning: at === 'first' })),
+      );
+      return new Map(
+        answers.flatMap(({ topic, partitions }) =>
+          partitions.map(({ partition, offset }) => [placeName({ topic, partition }), Number(offset)] as const),
+        ),
+      );
+    });
+  }
+
+  async committed(groupId: string, places: readonly Place[]): Promise<ReadonlyMap<string, Committed>> {
+    if (places.length === 0) return new Map();
+    return this.#ask(`read what group ${groupId} committed`, async () => {
+      const coordinator = await this.#cluster.findGroupCoordinator({ groupId });
+      const topics = [...grouped(places)].map(([topic, partitions]) => ({ topic, partitions }));
+      const { responses } = await coordinator.offsetFetch({ groupId, topics: topics as never });
+      return new Map(
+        responses.flatMap(({ topic, partitions }) =>
+          partitions.map((found) => {
+            const { partition, offset, metadata } = found as typeof found & { readonly metadata?: string | null };
+            const known = Number(offset) < 0 ? undefined : Number(offset);
+            return [placeName({ topic, partition }), { offset: known, metadata: metadata ?? '' }] as const;
+          }),
+        ),
+      );
+    });
+  }
+
+  async commit(groupId: string, offsets: readonly Commit[]): Promise<void> {
+    if (offsets.length === 0) return;
+    await this.#ask(`commit for group ${groupId}`, async () => {
+      const coordinator = await this.#cluster.findGroupCoordinator({ groupId });
+      await coordinator.offsetCommit({ groupId, ...NO_MEMBER, topics: byTopic(offsets) });
+    });
+  }
+
+  read(place: Place, from: number): Promise<{ readonly records: readonly StoredRecord[]; readonly next: number }> {
+    const { topic, partition } = place;
+    return this.#ask(`read ${placeName(place)}`, async () => {
+      await this.#know([topic]);
+      const leader = this.#cluster.findTopicPartitionMetadata(topic).find((found) => found.partitionId === partition);
+      const node = await this.#cluster.findBroker({ nodeId: String(leader?.leader) });
+      const { responses } = await node.fetch({
+        isolationLevel: READ_COMMITTED,
+        maxWaitTime: LONGEST_POLL_MS,
+        minBytes: 1,
+        maxBytes: BYTES,
+        topics: [{ topic, partitions: [{ partition, fetchOffset: String(from), maxBytes: BYTES }] }],
+        rackId: '',
+      });
+      const fetched = responses[0]?.partitions[0] as FetchedPartition | undefined;
+      return fetched === undefined ? { records: [], next: from } : visibleRecords(fetched, from);
+    });
+  }
+
+  async deleteBefore(offsets: readonly (Place & { readonly offset: number })[]): Promise<void> {
+    for (const [topic, partitions] of grouped(offsets)) {
+      const list = partitions.map(({ partition, offset }) => ({ partition, offset: String(offset) }));
+      await this.#ask(`delete records of ${topic}`, () => this.#admin.deleteTopicRecords({ topic, partitions: list }));
+    }
+  }
+
+  async close(deadlineMs: number): Promise<void> {
+    if (!this.#used) return;
+    const disconnected = [this.#admin.disconnect(), this.#cluster.disconnect()];
+    await byDeadline(deadlineMs, Promise.allSettled(disconnected));
+  }
+
+  async #partitionsOf(topic: string): Promise<number> {
+    try {
+      const { topics } = await this.#admin.fetchTopicMetadata({ topics: [topic] });
+      return topics[0]?.partitions.length ?? 0;
+    } catch (error) {
+      if (typeOf(error) === 'UNKNOWN_TOPIC_OR_PARTITION') return 0;
+      throw error;
+    }
+  }
+
+  async #haveLeaders(topics: readonly string[]): Promise<boolean> {
+    try {
+      const found = await this.#admin.fetchTopicMetadata({ topics: [...topics] });
+      return found.topics.every(
+        ({ partitions }) => partitions.length > 0 && partitions.every(({ leader }) => leader >= 0),
+      );
+    } catch {
+      return false;
+    }
+  }
+
+  async #know(topics: string[]): Promise<void> {
+    await this.#cluster.addMultipleTargetTopics(topics);
+    await this.#cluster.refreshMetadataIfNecessary();
+  }
+
+  async #ask<T>(attempted: string, request: () => Promise<T>): Promise<T> {
+    for (let tries = 1; ; tries += 1) {
+      try {
+        this.#used = true;
+        await (this.#connected ??= Promise.all([this.#admin.connect(), this.#cluster.connect()]));
+        return await request();
+      } catch (error) {
+        const cause = toWaybillError(error, attempted);
+        // Connections are made anew by the next request; who could not connect at all begins again.
+        if (!this.#cluster.isConnected()) this.#connected = undefined;
+        if (!cause.retryable || tries >= TRIES) throw cause;
+        await this.#cluster.refreshMetadata().catch(() => undefined);
+        await pause(systemClock, RETRY_MS, NEVER);
+      }
+    }
+  }
+}
+
+const NEVER = new AbortController().signal;
+
+function grouped<P extends Place>(places: readonly P[]): ReadonlyMap<string, P[]> {
+  const topics = new Map<string, P[]>();
+  for (const place of places) topics.set(place.topic, [...(topics.get(place.topic) ?? []), place]);
+  return topics;
+}

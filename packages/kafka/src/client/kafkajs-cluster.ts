@@ -1,0 +1,83 @@
+import kafkajs, { type Broker, type Cluster, type Kafka } from 'kafkajs';
+
+/** What kafkajs' own consumer calls on a node and its types leave out. */
+export interface Node extends Broker {
+  joinGroup(request: {
+    readonly groupId: string;
+    readonly sessionTimeout: number;
+    readonly rebalanceTimeout: number;
+    readonly memberId: string;
+    readonly groupProtocols: readonly { readonly name: string; readonly metadata: Buffer }[];
+  }): Promise<Joined>;
+  syncGroup(request: {
+    readonly groupId: string;
+    readonly generationId: number;
+    readonly memberId: string;
+    readonly groupAssignment: readonly { readonly memberId: string; readonly memberAssignment: Buffer }[];
+  }): Promise<{ readonly memberAssignment: Buffer }>;
+  heartbeat(request: GroupRequest): Promise<unknown>;
+  leaveGroup(request: { readonly groupId: string; readonly memberId: string }): Promise<unknown>;
+}
+
+export interface GroupRequest {
+  readonly groupId: string;
+  readonly groupGenerationId: number;
+  readonly memberId: string;
+}
+
+export interface Joined {
+  readonly generationId: number;
+  readonly leaderId: string;
+  readonly memberId: string;
+  readonly members: readonly { readonly memberId: string; readonly memberMetadata: Buffer }[];
+}
+
+/** A committed offset, a fetched partition: as kafkajs decodes them. */
+export interface FetchedPartition {
+  readonly partition: number;
+  readonly messages: readonly FetchedMessage[];
+  readonly abortedTransactions: readonly { readonly producerId: string; readonly firstOffset: string }[] | null;
+}
+
+export interface FetchedMessage {
+  readonly offset: string;
+  readonly timestamp: string;
+  readonly key: Buffer | null;
+  readonly value: Buffer | null;
+  readonly headers?: Readonly<Record<string, Buffer | Buffer[] | undefined>>;
+  readonly isControlRecord?: boolean;
+  readonly batchContext?: { readonly producerId: string; readonly inTransaction: boolean };
+}
+
+export interface OpenCluster extends Cluster {
+  findBroker(node: { readonly nodeId: string }): Promise<Node>;
+  findGroupCoordinator(group: { readonly groupId: string }): Promise<Node>;
+}
+
+/**
+ * The connections and metadata that kafkajs keeps for a consumer, which it hands to every assigner that it is given. Its
+ * own consumer is never run: docs/decisions/0011-kafka-members-of-our-own.md says why.
+ */
+export function openCluster(kafka: Kafka, groupId: string): OpenCluster {
+  let opened: Cluster | undefined;
+  kafka.consumer({
+    groupId,
+    allowAutoTopicCreation: false,
+    metadataMaxAge: 60_000,
+    partitionAssigners: [
+      ({ cluster }) => {
+        opened = cluster;
+        return {
+          name: 'waybill',
+          version: 1,
+          assign: () => Promise.resolve([]),
+          protocol: ({ topics }) => ({
+            name: 'waybill',
+            metadata: kafkajs.AssignerProtocol.MemberMetadata.encode({ version: 1, topics, userData: Buffer.alloc(0) }),
+          }),
+        };
+      },
+    ],
+  });
+  return opened as unknown as OpenCluster;
+}

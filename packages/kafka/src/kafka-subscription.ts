@@ -1,0 +1,303 @@
+import { randomBytes } from 'node:crypto';
+import {
+  Alarm,
+  BatchError,
+  byDeadline,
+  type Delivery,
+  pause,
+  type Settlement,
+  type SubscribeOptions,
+  type Subscription,
+  systemClock,
+  WaybillError,
+} from '@waybill/core/driver';
+import { type Assignment, type ClientGroup, type KafkaClient, type Place, placeName } from './client/port.ts';
+import { Wakeable } from './client/wakeable.ts';
+import { KafkaDelivery } from './from-kafka-message.ts';
+import { assign, writeClaim } from './kafka-assigner.ts';
+import { KafkaCommits } from './kafka-commits.ts';
+import { type Progress, readProgress } from './kafka-offsets.ts';
+import { KafkaPartition } from './kafka-partition.ts';
+import { KafkaTrimmer } from './kafka-trimmer.ts';
+
+export interface Source {
+  readonly client: KafkaClient;
+  readonly groupId: string;
+  readonly topics: readonly string[];
+  /** Whose records are due at their time. */
+  readonly delayTopics: readonly string[];
+  /** That only this queue uses: what is finished there is deleted. */
+  readonly ownTopics: readonly string[];
+  readonly sessionTimeoutMs: number;
+  /** Whether it matters how often a record was handed out. */
+  readonly counts: boolean;
+  /** Where a group begins that never committed, by {@link placeName}; the first record where it says nothing. */
+  readonly beginnings: () => Promise<ReadonlyMap<string, number>>;
+}
+
+/** `receive` says that the broker is down again after this long. */
+const DOWN_AGAIN_MS = 1_000;
+const OPEN_AGAIN_MS = 300;
+
+/** A member of the queue's group, with what it has of the queue's partitions. */
+export class KafkaSubscription implements Subscription {
+  readonly #source: Source;
+  readonly #options: SubscribeOptions;
+  readonly #owner = randomBytes(6).toString('base64url');
+  readonly #partitions = new Map<string, KafkaPartition>();
+  readonly #group: ClientGroup;
+  readonly #commits: KafkaCommits;
+  readonly #alarm: Alarm<KafkaDelivery>;
+  readonly #arrivals = new Wakeable();
+  readonly #closed = new AbortController();
+  #turn = 0;
+  /** The group joins again: nothing is handed out. */
+  #leaving = false;
+  #down: WaybillError | undefined;
+  #saidAt = 0;
+
+  constructor(source: Source, options: SubscribeOptions) {
+    this.#source = source;
+    this.#options = options;
+    this.#alarm = new Alarm((due) => this.#wakeUp(due));
+    this.#group = source.client.group({
+      groupId: source.groupId,
+      topics: source.topics,
+      sessionTimeoutMs: source.sessionTimeoutMs,
+      claim: () => writeClaim([...new Set([...this.#partitions.values()].map(({ place }) => place.partition))]),
+      assign,
+      onLeaving: () => this.#leave(),
+      onAssigned: (assignment, continued) => this.#assigned(assignment, continued),
+      onLost: (cause) => this.#lose([...this.#partitions.values()], cause),
+      wanted: (place) => this.#partitions.get(placeName(place))?.wanted,
+      onRecords: (place, records, next) => {
+        const partition = this.#partitions.get(placeName(place)) as KafkaPartition;
+        if (partition.add(records, next, (dueAt, delivery) => this.#alarm.set(dueAt, delivery))) this.#arrivals.wake();
+        if (partition.dirty || partition.ledger?.runsLow === true) this.#touch(partition);
+      },
+      onGap: (place, first) => this.#partitions.get(placeName(place))?.ledger?.skipTo(first),
+      onDown: (cause) => {
+        this.#down = cause;
+        this.#arrivals.wake();
+      },
+      onUp: () => {
+        this.#down = undefined;
+        this.#arrivals.wake();
+      },
+    });
+    const trimmer = new KafkaTrimmer(source.client.admin, source.ownTopics);
+    this.#commits = new KafkaCommits({
+      group: this.#group,
+      owner: this.#owner,
+      partitions: () => this.#partitions.values(),
+      onStored: (commits) => trimmer.finished(commits),
+    });
+  }
+
+  open(): Promise<void> {
+    return this.#group.start();
+  }
+
+  async receive(max: number, signal: AbortSignal): Promise<readonly Delivery[]> {
+    const onAbort = (): void => this.#arrivals.wake();
+    signal.addEventListener('abort', onAbort, { once: true });
+    try {
+      while (!signal.aborted && !this.#closed.signal.aborted) {
+        const seen = this.#arrivals.count;
+        const taken = this.#take(max);
+        const ready = taken.length === 0 ? taken : await this.#tell(taken, signal);
+        if (ready.length > 0) return ready;
+        if (taken.length === 0) await this.#wait(seen);
+      }
+      return [];
+    } finally {
+      signal.removeEventListener('abort', onAbort);
+    }
+  }
+
+  settle(batch: readonly Settlement[]): Promise<void> {
+    const failures: { readonly index: number; readonly error: WaybillError }[] = [];
+    for (const [index, { delivery, action }] of batch.entries()) {
+      const known = delivery as KafkaDelivery;
+      const { partition } = known;
+      if (!partition.live || !partition.held.has(known)) failures.push({ index, error: gone(partition) });
+      else if (action === 'release') partition.putBack(known);
+      else partition.finish(known);
+    }
+    this.#settled();
+    return failures.length === 0 ? Promise.resolve() : Promise.reject(new BatchError(failures, batch.length));
+  }
+
+  async extend(deliveries: readonly Delivery[]): Promise<readonly number[]> {
+    await this.#group.prove();
+    return deliveries.map((delivery) => ((delivery as KafkaDelivery).partition.live ? Number.POSITIVE_INFINITY : 0));
+  }
+
+  /** It is asked for what there is room for, and reads ahead on its own. */
+  resize(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  async close(deadlineMs: number): Promise<void> {
+    if (this.#closed.signal.aborted) return;
+    this.#closed.abort();
+    this.#arrivals.wake();
+    this.#alarm.clear();
+    await byDeadline(deadlineMs, this.#commits.leave());
+    await this.#group.close(deadlineMs);
+    for (const partition of this.#partitions.values()) partition.live = false;
+    this.#partitions.clear();
+  }
+
+  /** From one partition after the other, each in its order. */
+  #take(max: number): KafkaDelivery[] {
+    const taken: KafkaDelivery[] = [];
+    if (this.#leaving) return taken;
+    const partitions = [...this.#partitions.values()];
+    for (let step = 0; step < partitions.length && taken.length < max; step += 1) {
+      const partition = partitions[(this.#turn + step) % partitions.length] as KafkaPartition;
+      if (!partition.hasWaiting || partition.doubted) continue;
+      partition.take(max - taken.length, taken);
+      if (partition.refill()) this.#group.wake();
+      if (taken.length >= max) this.#turn = (this.#turn + step + 1) % partitions.length;
+    }
+    return taken;
+  }
+
+  /** What may kill the process is known to the broker before it is handed out. */
+  async #tell(taken: readonly KafkaDelivery[], signal: AbortSignal): Promise<readonly KafkaDelivery[]> {
+    let mustTell = false;
+    for (const { partition, slot } of taken) {
+      if (partition.ledger?.mustTell(slot) === true) mustTell = partition.dirty = true;
+      slot.handed = true;
+    }
+    if (!mustTell) return taken;
+    try {
+      await this.#commits.flush();
+    } catch (error) {
+      this.#putBack(taken);
+      if ((error as WaybillError).code === 'LEASE_LOST') return [];
+      throw error;
+    }
+    if (!signal.aborted) return taken.filter(({ partition }) => partition.live);
+    this.#putBack(taken);
+    return [];
+  }
+
+  #putBack(taken: readonly KafkaDelivery[]): void {
+    for (const delivery of taken) if (delivery.partition.live) delivery.partition.putBack(delivery);
+  }
+
+  async #wait(seen: number): Promise<void> {
+    const down = this.#down;
+    if (down === undefined) return this.#arrivals.wait(seen);
+    // Said at once, and then now and then while it lasts.
+    if (this.#saidAt + DOWN_AGAIN_MS > systemClock.now()) {
+      await byDeadline(this.#saidAt + DOWN_AGAIN_MS, this.#arrivals.wait(seen));
+      if (this.#down === undefined || this.#arrivals.count !== seen) return;
+    }
+    this.#saidAt = systemClock.now();
+    throw this.#down;
+  }
+
+  #settled(): void {
+    for (const partition of this.#partitions.values()) {
+      if (partition.refill()) this.#group.wake();
+    }
+    this.#commits.touch();
+    this.#arrivals.wake();
+  }
+
+  #touch(partition: KafkaPartition): void {
+    partition.dirty = true;
+    this.#commits.touch();
+  }
+
+  #wakeUp(due: readonly KafkaDelivery[]): void {
+    for (const delivery of due) if (delivery.partition.live) delivery.partition.awake(delivery);
+    this.#arrivals.wake();
+  }
+
+  #leave(): Promise<void> {
+    this.#leaving = true;
+    return this.#commits.leave();
+  }
+
+  #assigned(assignment: Assignment, continued: boolean): void {
+    const places = [...assignment].flatMap(([topic, list]) => list.map((partition) => ({ topic, partition })));
+    const names = new Set(places.map(placeName));
+    const left = [...this.#partitions.values()].filter(({ name }) => !names.has(name));
+    this.#lose(left, new WaybillError('LEASE_LOST', `Group ${this.#source.groupId} gave it to another process.`));
+    if (!continued) for (const partition of this.#partitions.values()) partition.doubted = true;
+    for (const place of places) {
+      if (!this.#partitions.has(placeName(place))) this.#add(place);
+    }
+    this.#leaving = false;
+    this.#commits.resume();
+    this.#arrivals.wake();
+    void this.#openAll();
+  }
+
+  #add(place: Place): KafkaPartition {
+    const partition = new KafkaPartition(place, this.#source.delayTopics.includes(place.topic));
+    this.#partitions.set(partition.name, partition);
+    return partition;
+  }
+
+  #lose(partitions: readonly KafkaPartition[], cause: WaybillError): void {
+    const held: Delivery[] = [];
+    for (const partition of partitions) {
+      partition.live = false;
+      this.#partitions.delete(partition.name);
+      held.push(...partition.held);
+    }
+    if (held.length > 0) this.#options.onLost(held, cause);
+  }
+
+  /** Finds out what is finished of partitions that are new, and whether doubted ones are still ours. */
+  async #openAll(): Promise<void> {
+    const { client, groupId } = this.#source;
+    while (!this.#closed.signal.aborted) {
+      const closed = [...this.#partitions.values()].filter(({ ledger, doubted }) => ledger === undefined || doubted);
+      if (closed.length === 0) return;
+      try {
+        const committed = await client.admin.committed(
+          groupId,
+          closed.map(({ place }) => place),
+        );
+        const isNew = [...committed.values()].some(({ offset }) => offset === undefined);
+        const beginnings = isNew ? await this.#source.beginnings() : undefined;
+        for (const partition of closed) {
+          const { offset, metadata } = committed.get(partition.name) ?? { offset: undefined, metadata: '' };
+          const progress = readProgress(
+            offset ?? beginnings?.get(partition.name) ?? 0,
+            offset === undefined ? '' : metadata,
+          );
+          if (partition.live) this.#open(partition, progress);
+        }
+        this.#group.wake();
+        this.#arrivals.wake();
+        return;
+      } catch (error) {
+        this.#down = error as WaybillError;
+        this.#arrivals.wake();
+        await pause(systemClock, OPEN_AGAIN_MS, this.#closed.signal);
+      }
+    }
+  }
+
+  #open(partition: KafkaPartition, progress: Progress): void {
+    if (partition.ledger === undefined) return partition.open(progress, this.#source.counts);
+    if (progress.owner === this.#owner) {
+      partition.doubted = false;
+      this.#touch(partition);
+      return;
+    }
+    this.#lose([partition], new WaybillError('LEASE_LOST', `Another process had ${partition.name} in between.`));
+    this.#add(partition.place).open(progress, this.#source.counts);
+  }
+}
+
+function gone({ name }: KafkaPartition): WaybillError {
+  return new WaybillError('LEASE_LOST', `${name} is another process's by now.`);
+}
