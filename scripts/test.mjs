@@ -12,6 +12,8 @@ import { runVitest } from './vitest.mjs';
 
 const STAGES = ['unit', 'nodes', 'integration', 'docs', 'conformance'];
 const NEED_BROKERS = ['integration', 'docs', 'conformance'];
+/** Each gives a broker that runs. */
+const GIVING = ['WAYBILL_RABBITMQ_URL', 'WAYBILL_KAFKA_BROKERS'];
 
 await main(async () => {
   const { stages, filter } = readArguments();
@@ -91,7 +93,7 @@ async function withBrokers(tally, stages, filter) {
 /** The quick set on everything that there is a driver for; what failed shows its whole output. */
 async function quickSets(tally) {
   // With a broker given by URL no container is started.
-  const isGiven = Boolean(process.env.WAYBILL_RABBITMQ_URL);
+  const isGiven = GIVING.some((setting) => Boolean(process.env[setting]));
   const subjects = SUBJECTS.filter(({ setting }) => !isGiven || setting === undefined || Boolean(process.env[setting]));
   await tally.stage(`conformance, quick set of ${subjects.map(({ name }) => name).join(', ')}`, async () => {
     const runs = await runConformance(subjects, { quick: true });

@@ -76,10 +76,12 @@ describe('order demo', () => {
 describe('order demo, when it cannot', () => {
   const secret = 'geheim';
   test.each([
-    ['a broker that it does not know', ['--broker', 'kafka'], '--broker takes memory or rabbitmq.'],
+    ['a broker that it does not know', ['--broker', 'nats'], '--broker takes memory, rabbitmq, kafka.'],
     ['a url without a broker', ['--url', `amqp://u:${secret}@h`], '--url needs a broker'],
     ['a url of another protocol', ['--broker', 'rabbitmq', '--url', `http://u:${secret}@h`], 'must start with amqp://'],
     ['a url where nobody listens', ['--broker', 'rabbitmq', '--url', `amqp://u:${secret}@127.0.0.1:1`], 'ECONNREFUSED'],
+    ['addresses with a password', ['--broker', 'kafka', '--url', `u:${secret}@h:9092`], 'must be host:port'],
+    ['addresses where nobody listens', ['--broker', 'kafka', '--url', '127.0.0.1:1,127.0.0.1:2'], 'ECONNREFUSED'],
     ['a file that is not there', ['--input', '/no/such/file'], 'Cannot read /no/such/file: there is no such file.'],
     ['a folder as input', ['--input', tmpdir()], 'it is a folder.'],
     ['an option that it does not know', ['--brokr', 'memory'], "Unknown option '--brokr': --help"],

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type { Driver, Topology } from '@waybill/core';
 import { deadName } from '@waybill/core/driver';
+import { kafka, type KafkaDriver } from '@waybill/kafka';
 import { memory, MemoryBroker } from '@waybill/memory';
 import { rabbitmq } from '@waybill/rabbitmq';
 import type { Shutdown } from './shutdown.ts';
@@ -21,7 +22,7 @@ interface OpenOptions {
   readonly shutdown: Shutdown;
 }
 
-const brokers = { memory: openMemory, rabbitmq: openRabbitmq };
+const brokers = { memory: openMemory, rabbitmq: openRabbitmq, kafka: openKafka };
 
 export type BrokerName = keyof typeof brokers;
 
@@ -42,7 +43,7 @@ async function openMemory(): Promise<Broker> {
 }
 
 async function openRabbitmq({ url, shutdown }: OpenOptions): Promise<Broker> {
-  const prefix = `demo-${randomBytes(4).toString('hex')}`;
+  const prefix = newPrefix();
   if (url !== undefined) {
     const connect = (): Driver => rabbitmq({ url });
     return { title: 'the RabbitMQ of --url', prefix, connect, clean: (topology) => removeFrom(url, topology) };
@@ -54,6 +55,30 @@ async function openRabbitmq({ url, shutdown }: OpenOptions): Promise<Broker> {
   const started = await starting;
   const title = `RabbitMQ ${started.version}, started for this run`;
   return { title, prefix, connect: () => rabbitmq({ url: started.url }), clean: nothing };
+}
+
+async function openKafka({ url, shutdown }: OpenOptions): Promise<Broker> {
+  const prefix = newPrefix();
+  const { title, addresses } = url === undefined ? await startedKafka(shutdown) : givenKafka(url);
+  const connect = (): KafkaDriver => kafka({ brokers: addresses });
+  return { title, prefix, connect, clean: () => removeFromKafka(connect(), prefix) };
+}
+
+interface Cluster {
+  readonly title: string;
+  readonly addresses: readonly string[];
+}
+
+function givenKafka(url: string): Cluster {
+  return { title: 'the Kafka of --url', addresses: url.split(',').map((address) => address.trim()) };
+}
+
+async function startedKafka(shutdown: Shutdown): Promise<Cluster> {
+  const { printProgress, startKafka } = await import('@waybill/integration');
+  const starting = startKafka({ progress: printProgress() });
+  shutdown.add(() => starting.then((started) => started.stop(), nothing));
+  const { brokers: addresses, version } = await starting;
+  return { title: `Kafka ${version}, started for this run`, addresses };
 }
 
 /** The queues of the delay ladder, `waybill.delay.*`, stay: all applications on a broker share them. */
@@ -69,6 +94,26 @@ async function removeFrom(url: string, { queues, topics }: Topology): Promise<vo
   } finally {
     await driver.close(Date.now() + 2_000);
   }
+}
+
+/** The topic `waybill.bindings` stays: all applications on a cluster share it. */
+async function removeFromKafka(driver: KafkaDriver, prefix: string): Promise<void> {
+  const admin = driver.client.admin();
+  const isOurs = (name: string): boolean => name.startsWith(`${prefix}.`);
+  try {
+    await admin.connect();
+    const topics = (await admin.listTopics()).filter(isOurs);
+    if (topics.length > 0) await admin.deleteTopics({ topics });
+    const groups = (await admin.listGroups()).groups.map(({ groupId }) => groupId).filter(isOurs);
+    if (groups.length > 0) await admin.deleteGroups(groups);
+  } finally {
+    await admin.disconnect();
+    await driver.close(Date.now() + 2_000);
+  }
+}
+
+function newPrefix(): string {
+  return `demo-${randomBytes(4).toString('hex')}`;
 }
 
 async function nothing(): Promise<void> {}

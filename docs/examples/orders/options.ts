@@ -14,6 +14,7 @@ const HELP = `Publishes orders, handles them twice (billing, mailer), and accoun
   npm run demo                                500 bundled orders, on a broker inside this process
   npm run demo -- --broker rabbitmq           the same on a RabbitMQ that is started for it
   npm run demo -- --broker rabbitmq --url amqp://user:password@host:5672
+  npm run demo -- --broker kafka              … or on a Kafka; one that runs: --url host:9092,host:9093
   npm run demo -- --input FILE                orders of your own, a JSON object a line:
                                               {"version":2,"order":{"orderId":"…", …}}, see docs/examples/orders/
 
@@ -31,10 +32,10 @@ export function readOptions(args: readonly string[]): Options | undefined {
     return undefined;
   }
   if (!isBrokerName(broker)) {
-    throw new Error(`There is no broker "${broker}" here: --broker takes ${brokerNames.join(' or ')}.`);
+    throw new Error(`There is no broker "${broker}" here: --broker takes ${brokerNames.join(', ')}.`);
   }
   if (url !== undefined && broker === 'memory') {
-    throw new Error('--url needs a broker to go with it: --broker rabbitmq.');
+    throw new Error('--url needs a broker to go with it: --broker rabbitmq or --broker kafka.');
   }
   return { broker, url, input };
 }

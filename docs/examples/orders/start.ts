@@ -26,10 +26,12 @@ async function demo({ broker: name, url, input }: Options, shutdown: Shutdown): 
   // The consumers: one bus, two queues, each gets its own copy of every order.
   const driver = broker.connect();
   const bus = createBus({ source: '/order-demo', driver, uses: QUEUES, prefix, observe: tally.observe });
+  let clean = async (): Promise<void> => {};
+  shutdown.add(() => clean());
   shutdown.add(() => bus.close({ deadlineMs: 5_000 }));
   const signal = AbortSignal.timeout(CONNECT_WITHIN_MS);
   await bus.provision('create', { signal });
-  shutdown.add(() => broker.clean(bus.topology()));
+  clean = () => broker.clean(bus.topology());
   await bus.consume(billing, billingHandlers(shop), { retry: RETRY, signal });
   await bus.consume(mailer, mailerHandlers(shop), { retry: RETRY, unknownForMs: UNKNOWN_FOR_MS, signal });
 

@@ -14,6 +14,7 @@ export { type Awaitable, upcast } from './contract/validate.ts';
 export {
   BatchError,
   type BatchFailure,
+  type ClientLine,
   type Clock,
   type Delivery,
   type Depth,

@@ -2,14 +2,18 @@ import { type Clock, type OutgoingMessage, systemClock, type WaybillError } from
 import type { MemoryQueue } from './memory-queue.ts';
 import { notFound, unavailable } from './memory-error.ts';
 
-/** The types that a binding lets through. */
-export type BoundTypes = Set<string> | 'all';
+/** What a queue wants of a topic. */
+export interface MemoryBinding {
+  /** False: it gets every type. */
+  readonly filters: boolean;
+  readonly types: ReadonlySet<string>;
+}
 
 /** A topic and who is bound to it. */
 export interface MemoryTopic {
   readonly name: string;
   readonly keyed: boolean;
-  readonly bindings: Map<MemoryQueue, BoundTypes>;
+  readonly bindings: Map<MemoryQueue, MemoryBinding>;
 }
 
 /** What loses its deliveries when the broker stops. */
@@ -70,8 +74,8 @@ export class MemoryBroker {
     }
     const topic = this.topics.get(message.target.topic);
     if (topic === undefined) throw notFound('topic', message.target.topic);
-    for (const [queue, types] of topic.bindings) {
-      if (types === 'all' || types.has(message.type)) queue.work.store({ message, sequence: 0, deliveries: 0 }, dueAt);
+    for (const [queue, { filters, types }] of topic.bindings) {
+      if (!filters || types.has(message.type)) queue.work.store({ message, sequence: 0, deliveries: 0 }, dueAt);
     }
   }
 }

@@ -18,7 +18,7 @@ import { checkOrdering, findQueue } from './memory-find.ts';
 import { type MemoryOptions, type Settings, toSettings } from './memory-options.ts';
 import { messageBytes, storeBatch } from './memory-send.ts';
 import { MemorySubscription } from './memory-subscription.ts';
-import { compareTopology } from './memory-topology.ts';
+import { boundTypes, compareTopology } from './memory-topology.ts';
 
 /** A driver with its faults and its broker beside it. */
 export interface MemoryDriver extends Driver {
@@ -41,11 +41,15 @@ class InProcessDriver implements MemoryDriver {
   readonly name = 'memory';
   readonly connection: Connection;
   declare readonly browse?: NonNullable<Driver['browse']>;
+  declare readonly boundTypes?: NonNullable<Driver['boundTypes']>;
   declare readonly admin?: Admin;
 
   constructor(connection: Connection, options: MemoryOptions) {
     this.connection = connection;
     if (options.browse !== false) this.browse = (queue, after, max) => browseDead(connection, queue, { after, max });
+    if (!connection.settings.capabilities.filtersTypes) {
+      this.boundTypes = async (queue, types) => readBindings(connection, queue, types);
+    }
     if (options.admin !== false) this.admin = new MemoryAdmin(connection);
   }
 
@@ -77,11 +81,7 @@ class InProcessDriver implements MemoryDriver {
     this.connection.check();
     checkOrdering(this.capabilities.ordering, [wanted]);
     const queue = findQueue(this.connection, wanted);
-    const { missing, conflicts } = compareTopology(
-      this.broker,
-      { topics: [], queues: [wanted] },
-      this.capabilities.filtersTypes,
-    );
+    const { missing, conflicts } = compareTopology(this.broker, { topics: [], queues: [wanted] });
     if (missing.length > 0) throw new WaybillError('NOT_FOUND', `${missing.join(' ')} Create it, or run apply.`);
     if (conflicts.length > 0) throw new WaybillError('CONFLICT', conflicts.join(' '));
     return new MemorySubscription(this.connection, { queue, lane }, options);
@@ -89,7 +89,7 @@ class InProcessDriver implements MemoryDriver {
 
   async verify(topology: Topology, _signal: AbortSignal): Promise<readonly string[]> {
     this.connection.check();
-    const { missing, conflicts } = compareTopology(this.broker, topology, this.capabilities.filtersTypes);
+    const { missing, conflicts } = compareTopology(this.broker, topology);
     return [...missing, ...conflicts];
   }
 
@@ -110,6 +110,11 @@ async function browseDead(
   const letters = found.slice(0, page.max).map((stored) => toDelivery(stored, lane.position(stored), 0));
   const last = found[page.max - 1];
   return found.length > page.max && last !== undefined ? { letters, after: String(last.sequence) } : { letters };
+}
+
+function readBindings(connection: Connection, queue: Queue, types: readonly string[]): readonly string[] {
+  connection.check();
+  return boundTypes(connection.broker, findQueue(connection, queue), types);
 }
 
 function totalBytes(batch: readonly OutgoingMessage[]): number {

@@ -1,5 +1,5 @@
 import { type Binding, type Queue, type Topic, type Topology, WaybillError } from '@waybill/core/driver';
-import type { BoundTypes, MemoryBroker } from './memory-broker.ts';
+import type { MemoryBinding, MemoryBroker } from './memory-broker.ts';
 import type { HandOutRule } from './memory-lane.ts';
 import { MemoryQueue } from './memory-queue.ts';
 
@@ -16,7 +16,7 @@ interface Difference {
 }
 
 /** What the broker lacks and what it has otherwise, one sentence each. */
-export function compareTopology(broker: MemoryBroker, topology: Topology, filtersTypes: boolean): Difference {
+export function compareTopology(broker: MemoryBroker, topology: Topology): Difference {
   const missing: string[] = [];
   const conflicts: string[] = [];
   for (const wanted of allTopics(topology)) {
@@ -33,7 +33,7 @@ export function compareTopology(broker: MemoryBroker, topology: Topology, filter
       conflicts.push(`Queue "${wanted.name}" is ${orderedOrNot(queue.ordered)}, not ${orderedOrNot(wanted.ordered)}.`);
     }
     for (const binding of wanted.bindings) {
-      const types = missingTypes(boundTypes(broker, wanted.name, binding), binding, filtersTypes);
+      const types = missingTypes(bindingOf(broker, wanted.name, binding), binding);
       if (types === undefined) continue;
       missing.push(`Queue "${wanted.name}" is not bound to topic "${binding.topic.name}"${types}.`);
     }
@@ -43,7 +43,7 @@ export function compareTopology(broker: MemoryBroker, topology: Topology, filter
 
 /** Creates what is missing, one sentence each; throws CONFLICT on a difference, before it creates anything. */
 export function applyTopology(broker: MemoryBroker, topology: Topology, facts: QueueFacts): readonly string[] {
-  const { conflicts } = compareTopology(broker, topology, facts.filtersTypes);
+  const { conflicts } = compareTopology(broker, topology);
   if (conflicts.length > 0) {
     throw new WaybillError(
       'CONFLICT',
@@ -71,26 +71,32 @@ function applyQueue(broker: MemoryBroker, wanted: Queue, facts: QueueFacts): str
     done.push(`Created queue "${name}", ${orderedOrNot(ordered)}.`);
   }
   for (const binding of wanted.bindings) {
-    const types = missingTypes(boundTypes(broker, wanted.name, binding), binding, facts.filtersTypes);
+    const bound = bindingOf(broker, wanted.name, binding);
+    const types = missingTypes(bound, binding);
     if (types === undefined) continue;
-    const bindings = broker.topics.get(binding.topic.name)?.bindings;
-    const bound = bindings?.get(queue) ?? new Set<string>();
-    if (bound !== 'all') bindings?.set(queue, facts.filtersTypes ? new Set([...bound, ...binding.types]) : 'all');
+    broker.topics.get(binding.topic.name)?.bindings.set(queue, {
+      filters: bound?.filters ?? facts.filtersTypes,
+      types: new Set([...(bound?.types ?? []), ...binding.types]),
+    });
     done.push(`Bound queue "${wanted.name}" to topic "${binding.topic.name}"${types}.`);
   }
   return done;
 }
 
-function boundTypes(broker: MemoryBroker, name: string, binding: Binding): BoundTypes | undefined {
+/** Of `types`, those that a queue is bound to. */
+export function boundTypes(broker: MemoryBroker, queue: MemoryQueue, types: readonly string[]): readonly string[] {
+  const bindings = [...broker.topics.values()].map((topic) => topic.bindings.get(queue));
+  return types.filter((type) => bindings.some((binding) => binding?.types.has(type) === true));
+}
+
+function bindingOf(broker: MemoryBroker, name: string, binding: Binding): MemoryBinding | undefined {
   const queue = broker.queues.get(name);
   return queue === undefined ? undefined : broker.topics.get(binding.topic.name)?.bindings.get(queue);
 }
 
 /** ` for a, b` as far as those are not bound; undefined when nothing is missing. */
-function missingTypes(bound: BoundTypes | undefined, binding: Binding, filtersTypes: boolean): string | undefined {
-  if (bound === 'all') return undefined;
-  if (!filtersTypes) return '';
-  const types = binding.types.filter((type) => bound?.has(type) !== true);
+function missingTypes(bound: MemoryBinding | undefined, binding: Binding): string | undefined {
+  const types = binding.types.filter((type) => bound?.types.has(type) !== true);
   return types.length === 0 ? undefined : ` for ${types.join(', ')}`;
 }
 

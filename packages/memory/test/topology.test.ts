@@ -100,3 +100,42 @@ describe('a driver without management rights', () => {
     expect(bodies(await (await open(driver)).receive())).toEqual(['a']);
   });
 });
+
+describe('boundTypes', () => {
+  const unfiltered = { capabilities: { filtersTypes: false } } as const;
+
+  it('tells which types a queue is bound to by now, whoever bound them and on whatever topic', async () => {
+    const { broker, driver } = await setup(unfiltered);
+    const types = ['order.placed', 'order.paid', 'refunded', 'order.lost'];
+    expect(await driver.boundTypes?.(billing, types)).toEqual(['order.placed']);
+    const bindings = [
+      { topic: orders, types: ['order.paid'] },
+      { topic: refunds, types: ['refunded'] },
+    ];
+    await admin(memory({ broker, ...unfiltered })).apply({ topics: [], queues: [{ ...billing, bindings }] }, never);
+    expect(await driver.boundTypes?.(billing, types)).toEqual(['order.placed', 'order.paid', 'refunded']);
+    const another = { ...ledger, bindings: [{ topic: orders, types: ['order.lost'] }] };
+    await admin(driver).apply({ topics: [], queues: [another] }, never);
+    expect(await driver.boundTypes?.(billing, types)).not.toContain('order.lost');
+  });
+
+  it('is absent where the broker filters', () => {
+    expect(memory().boundTypes).toBeUndefined();
+  });
+
+  it('rejects while the broker is down', async () => {
+    const { broker, driver } = await setup(unfiltered);
+    broker.stop();
+    await expect(driver.boundTypes?.(billing, ['order.placed'])).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+  });
+});
+
+describe('without filters', () => {
+  it('a type that nobody bound yet is missing, though it would arrive', async () => {
+    const { driver } = await setup({ capabilities: { filtersTypes: false } });
+    const wider = { ...billing, bindings: [{ topic: orders, types: ['order.placed', 'order.paid'] }] };
+    expect(await driver.verify({ topics: [], queues: [wider] }, never)).toEqual([
+      'Queue "billing" is not bound to topic "orders" for order.paid.',
+    ]);
+  });
+});

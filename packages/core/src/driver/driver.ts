@@ -80,7 +80,7 @@ export interface Depth {
 export interface Capabilities {
   /** 'one-process': one process of an ordered consumer works at a time. */
   readonly ordering: 'none' | 'one-process' | 'key';
-  /** A queue gets only the bound types; else the core drops the others. */
+  /** A queue gets only the bound types; else the core drops the others, as {@link Driver.boundTypes} tells. */
   readonly filtersTypes: boolean;
   /** 'bare' loses `headers`: the core then copies to the dead lane and rejects only what cannot be copied. */
   readonly reject: 'none' | 'bare' | 'annotated';
@@ -151,6 +151,13 @@ export interface Admin {
   purge(queue: Queue, lane: Lane): Promise<void>;
 }
 
+/** What a client library logged. No value in it is a credential. */
+export interface ClientLine {
+  readonly level: 'error' | 'warn' | 'info' | 'debug';
+  readonly message: string;
+  readonly fields: Readonly<Record<string, unknown>>;
+}
+
 /** One broker. A driver makes native calls: no retry, backoff, policy, logging, metrics or JSON of message bodies. */
 export interface Driver {
   readonly spec: 1;
@@ -171,6 +178,13 @@ export interface Driver {
    * core receives and releases.
    */
   browse?(queue: Queue, after: string | undefined, max: number): Promise<Page>;
+  /**
+   * Of `types`, those that the queue is bound to on the broker by now, whichever process applied that; read afresh at
+   * the call. Only where `filtersTypes` is false. Absent: what this process does not handle counts as unbound.
+   */
+  boundTypes?(queue: Queue, types: readonly string[]): Promise<readonly string[]>;
+  /** What the client library logs, from now on; at most one listener a bus. Absent: it logs nothing. */
+  watch?(listener: (line: ClientLine) => void): void;
   /** Absent without management rights. */
   readonly admin?: Admin;
   /** Ends by `deadlineMs` (epoch) even when the broker is gone. */

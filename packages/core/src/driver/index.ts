@@ -4,6 +4,7 @@ export type {
   Admin,
   Binding,
   Capabilities,
+  ClientLine,
   Delivery,
   Depth,
   Driver,

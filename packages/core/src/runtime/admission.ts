@@ -2,7 +2,7 @@ import type { Awaitable } from '../contract/validate.ts';
 import type { Clock } from '../driver/clock.ts';
 import type { Subscription } from '../driver/driver.ts';
 import { WaybillError } from '../driver/errors.ts';
-import { BOOKKEEPING_HEADER, type Bookkeeping } from '../failure/bookkeeping.ts';
+import type { Bookkeeping } from '../failure/bookkeeping.ts';
 import { CrashIsolation } from '../failure/crash-poison.ts';
 import type { Holding } from './holding.ts';
 import type { Observe } from './observe.ts';
@@ -17,7 +17,6 @@ export interface AdmissionOptions {
   /** False: the broker hands the whole queue to one process, and to another once this one changes its window. */
   readonly sharesQueue: boolean;
   readonly window: number;
-  readonly filtersTypes: boolean;
   readonly maxDeliveries: number;
   readonly clock: Clock;
   readonly observe: Observe | undefined;
@@ -145,12 +144,10 @@ export class Admission {
   }
 
   #admit(task: Task): void {
-    const { clock, outcomes, filtersTypes } = this.#options;
+    const { clock, outcomes } = this.#options;
     const { notBefore } = task.bookkeeping;
-    const first = task.delivery.headers[BOOKKEEPING_HEADER] === undefined;
     if (notBefore !== undefined && notBefore > clock.now()) outcomes.early(task, notBefore);
-    // From a broker without filters a first delivery may be of a type that is not bound; a copy was ours once.
-    else if (!filtersTypes && first && task.poison?.reason === 'unknown-type') outcomes.skipped(task, 'unbound-type');
+    else if (task.unbound) outcomes.skipped(task, 'unbound-type');
     else this.#schedule(task);
   }
 

@@ -6,6 +6,7 @@ import { WaybillError } from '../driver/errors.ts';
 import { type CloseTimes, settledBy } from '../failure/close.ts';
 import { Admission } from './admission.ts';
 import type { Reconnect } from './backoff.ts';
+import { BoundTypes } from './bound-types.ts';
 import type { ConsumeSettings } from './consume-options.ts';
 import type { AnyHandler, CheckSend } from './handler-context.ts';
 import { Holding } from './holding.ts';
@@ -66,6 +67,7 @@ export class QueueConsumer {
   readonly #outcomes: Outcomes;
   readonly #runner: Runner;
   readonly #admission: Admission;
+  readonly #boundTypes: BoundTypes;
   #closing: Promise<void> | undefined;
 
   constructor(options: ConsumerOptions) {
@@ -84,6 +86,7 @@ export class QueueConsumer {
     this.#outcomes = this.#makeOutcomes(options);
     this.#runner = this.#makeRunner(options);
     this.#admission = this.#makeAdmission(options);
+    this.#boundTypes = new BoundTypes(options.driver, options.queue, options.clock);
     this.#reception = this.#makeReception(options);
   }
 
@@ -191,14 +194,16 @@ export class QueueConsumer {
     const { name, queue, contracts, codec, clock } = this.#options;
     const intake = { queue: name, ordered: queue.ordered, contracts, codec, clock };
     const tasks = deliveries.map((delivery) => taskOf(intake, delivery));
-    // Held from now on: leases are kept while a codec works.
+    // Held from now on: leases are kept while a codec works, or the broker is asked.
     for (const task of tasks) this.#holding.add(task);
-    return chain(readTasks(intake, tasks), () => this.#take(tasks));
+    const marked = chain(readTasks(intake, tasks), () => this.#boundTypes.mark(tasks));
+    return chain(marked, () => this.#take(tasks));
   }
 
   #take(tasks: readonly Task[]): void {
     for (const task of tasks) {
-      if (task.lost) continue;
+      // A close while it was read gave it back.
+      if (task.lost || task.ending) continue;
       if (this.#reception.stopped) this.#admission.release(task);
       else this.#admission.take(task);
     }
@@ -312,7 +317,6 @@ export class QueueConsumer {
       ordered: queue.ordered,
       sharesQueue: !queue.ordered || driver.capabilities.ordering === 'key',
       window: settings.window,
-      filtersTypes: driver.capabilities.filtersTypes,
       maxDeliveries: driver.capabilities.maxDeliveries,
       holding: this.#holding,
       scheduler: this.#scheduler,

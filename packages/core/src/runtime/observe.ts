@@ -1,3 +1,4 @@
+import type { ClientLine, Driver } from '../driver/driver.ts';
 import type { WaybillError } from '../driver/errors.ts';
 
 export type ConsumerStatus = 'starting' | 'up' | 'degraded' | 'down' | 'closed';
@@ -82,7 +83,9 @@ export type ObserveEvent =
     }
   | { readonly name: 'isolated'; readonly queue: string; readonly deliveries: number }
   | { readonly name: 'frozen'; readonly frozenMs: number }
-  | { readonly name: 'redriven'; readonly queue: string; readonly count: number };
+  | { readonly name: 'redriven'; readonly queue: string; readonly count: number }
+  /** The broker's client library logged it. */
+  | ({ readonly name: 'client'; readonly driver: string } & ClientLine);
 
 /** Gets every event, in the turn it happens. What it throws is dropped: watching never changes what is watched. */
 export type Observe = (event: ObserveEvent) => void;
@@ -97,4 +100,12 @@ export function guarded(observe: Observe | undefined): Observe | undefined {
       // An observer's own failure is not the messages' problem.
     }
   };
+}
+
+/** Client libraries that log by themselves do it here; where nobody watches the driver is not asked. */
+export function watchClient(driver: Driver, observe: Observe | undefined): void {
+  if (observe === undefined) return;
+  driver.watch?.(({ level, message, fields }) =>
+    observe({ name: 'client', driver: driver.name, level, message, fields }),
+  );
 }

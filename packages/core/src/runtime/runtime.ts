@@ -12,7 +12,7 @@ import { QueueConsumer } from './consumer.ts';
 import { type DeadLane, type DeadLetter, listLetters } from './dead-letters.ts';
 import { type AnyHandler, checkHandlers, type Handlers } from './handler-context.ts';
 import { composeCodec, composeHandle, type Send, withDispatch } from './middleware.ts';
-import { guarded, type Observe } from './observe.ts';
+import { guarded, type Observe, watchClient } from './observe.ts';
 import { Preparer, type PublishOptions, type SendOptions } from './prepare.ts';
 import { Provisioner } from './provisioner.ts';
 import { Publisher } from './publisher.ts';
@@ -47,6 +47,7 @@ export class Runtime implements Bus {
     this.#settings = settings;
     this.#driver = driver;
     this.#observe = guarded(settings.observe);
+    watchClient(driver, this.#observe);
     this.#registry = new Registry(settings.uses, prefix, driver);
     this.#provisioner = new Provisioner(driver, this.#registry.topology, settings.provision);
     this.#middleware = composeHandle(middleware);

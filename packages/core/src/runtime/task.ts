@@ -24,6 +24,8 @@ export class Task implements CopySource {
   /** Undefined where the envelope cannot be read, or is not read yet. */
   message: Message | undefined;
   poison: Poison | undefined;
+  /** Of a type that nobody bound, from a broker that does not filter. */
+  unbound = false;
   /** Messages with the same one are handled one after the other. */
   chainKey: string | undefined;
   /** Epoch ms until which it is ours; Infinity where leases have no clock. */

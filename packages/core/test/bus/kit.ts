@@ -57,6 +57,7 @@ export class Seam implements Driver {
   readonly spec = 1;
   readonly inner: MemoryDriver;
   declare readonly browse?: NonNullable<Driver['browse']>;
+  declare boundTypes?: NonNullable<Driver['boundTypes']>;
   declare readonly admin?: NonNullable<Driver['admin']>;
   /** Stored, in order. */
   readonly sent: OutgoingMessage[] = [];
@@ -64,6 +65,8 @@ export class Seam implements Driver {
   readonly settlements: Settlement[] = [];
   readonly extended: Delivery[] = [];
   readonly resizes: number[] = [];
+  /** By call of `boundTypes`. */
+  readonly asked: (readonly string[])[] = [];
   readonly subscriptions: Subscription[] = [];
   closes = 0;
   /** Whether the broker hands out at most what it was told to; else only what `receive` asks for bounds it. */
@@ -77,6 +80,7 @@ export class Seam implements Driver {
   beforeExtend: (() => Promise<void> | void) | undefined;
   beforeSubscribe: ((queue: Queue, lane: Lane) => Promise<void> | void) | undefined;
   beforeResize: (() => Promise<void> | void) | undefined;
+  beforeBoundTypes: (() => Promise<void> | void) | undefined;
   beforeClose: (() => Promise<void> | void) | undefined;
   onReceived: ((deliveries: readonly Delivery[]) => void) | undefined;
 
@@ -84,6 +88,13 @@ export class Seam implements Driver {
     this.inner = inner;
     if (inner.browse !== undefined) this.browse = inner.browse.bind(inner);
     if (inner.admin !== undefined) this.admin = inner.admin;
+    const boundTypes = inner.boundTypes?.bind(inner);
+    if (boundTypes === undefined) return;
+    this.boundTypes = async (queue, types) => {
+      this.asked.push(types);
+      await this.beforeBoundTypes?.();
+      return boundTypes(queue, types);
+    };
   }
 
   get name(): string {

@@ -1,5 +1,5 @@
 import { describe, expect, it, vi } from 'vitest';
-import { Reject } from '../../src/index.ts';
+import { type ClientLine, createBus, type Driver, type ObserveEvent, Reject } from '../../src/index.ts';
 import {
   cloudEvent,
   foreign,
@@ -148,6 +148,33 @@ describe('observe', () => {
       queue: 'notes',
       error: { code: 'UNAVAILABLE' },
     });
+  });
+
+  it('tells what the client library of the broker logs', () => {
+    const world = new World();
+    const driver: Driver = world.raw();
+    const listeners: ((line: ClientLine) => void)[] = [];
+    driver.watch = (listener) => void listeners.push(listener);
+    const events: ObserveEvent[] = [];
+    createBus({ source: '/test', uses: [notes], driver, observe: (event) => void events.push(event) });
+    expect(listeners).toHaveLength(1);
+    listeners[0]?.({ level: 'warn', message: 'no leader', fields: { partition: 3 } });
+    const expected = {
+      name: 'client',
+      driver: 'memory',
+      level: 'warn',
+      message: 'no leader',
+      fields: { partition: 3 },
+    };
+    expect(events).toEqual([expected]);
+  });
+
+  it('asks no driver for what its client logs where nobody watches', () => {
+    const driver: Driver = new World().raw();
+    let asked = 0;
+    driver.watch = () => void (asked += 1);
+    createBus({ source: '/test', uses: [notes], driver });
+    expect(asked).toBe(0);
   });
 
   it('may throw at every event without changing anything', async () => {

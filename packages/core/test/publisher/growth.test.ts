@@ -7,12 +7,22 @@ import { Bench, failure, message, TIMEOUT, turn } from './kit.ts';
 v8.setFlagsFromString('--expose-gc');
 const collect = vm.runInNewContext('gc') as () => void;
 
-async function alive(references: readonly WeakRef<object>[]): Promise<number> {
-  for (let round = 0; round < 3; round += 1) {
+/** Longer than a busy machine's collector needs. */
+const COLLECTED_MS = 5_000;
+
+/**
+ * How many are alive once at most `wanted` are, or when the time is up. One collection is not always enough: what marking
+ * or compiling in another thread still holds goes with a later one.
+ */
+async function alive(references: readonly WeakRef<object>[], wanted: number): Promise<number> {
+  const deadline = performance.now() + COLLECTED_MS;
+  for (;;) {
+    // Looking at a reference keeps its object until the turn ends.
     await turn();
     collect();
+    const count = references.filter((reference) => reference.deref() !== undefined).length;
+    if (count <= wanted || performance.now() >= deadline) return count;
   }
-  return references.filter((reference) => reference.deref() !== undefined).length;
 }
 
 /** Without a key, with one, and with a signal that aborts before anything of it is stored. */
@@ -52,7 +62,7 @@ describe('what is settled', () => {
     await settleAll(bench);
     expect(bench.publisher.pending).toBe(0);
     bench.calls.length = 0;
-    expect(await alive(references)).toBe(0);
+    expect(await alive(references, 0)).toBe(0);
     expect(bench.clock.timers).toBe(0);
   });
 
@@ -72,7 +82,8 @@ describe('what is settled', () => {
       await last.store();
     }
     // The queue is cut from time to time, not at every message.
-    expect(await alive(references)).toBeLessThan(1_000 + 4_096 + 200);
+    const waitingOrUncut = 1_000 + 4_096 + 200;
+    expect(await alive(references, waitingOrUncut)).toBeLessThanOrEqual(waitingOrUncut);
     expect(bench.publisher.pending).toBe(1_000);
   });
 });
