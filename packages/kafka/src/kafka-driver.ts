@@ -1,5 +1,6 @@
 import {
   type Admin,
+  byDeadline,
   type Capabilities,
   deadName,
   type Driver,
@@ -35,6 +36,9 @@ export function kafka(options: KafkaOptions): KafkaDriver {
   return new KafkaJsDriver(checkOptions(options));
 }
 
+/** What a subscription has to end that was refused. */
+const REFUSED_CLOSE_MS = 1_000;
+
 class KafkaJsDriver implements KafkaDriver {
   readonly spec = 1;
   readonly name = 'kafka';
@@ -46,6 +50,7 @@ class KafkaJsDriver implements KafkaDriver {
   readonly #registry: KafkaRegistry;
   readonly #publisher: KafkaPublisher;
   readonly #deadLane: KafkaDeadLane;
+  readonly #subscriptions = new Set<KafkaSubscription>();
 
   constructor(settings: Settings) {
     this.#settings = settings;
@@ -79,7 +84,14 @@ class KafkaJsDriver implements KafkaDriver {
     if (missing !== undefined)
       throw new WaybillError('NOT_FOUND', `Topic "${missing}" does not exist. Apply the topology.`);
     const subscription = new KafkaSubscription(source, options);
-    await subscription.open();
+    this.#subscriptions.add(subscription);
+    void subscription.closed.then(() => this.#subscriptions.delete(subscription));
+    try {
+      await subscription.open();
+    } catch (error) {
+      await subscription.close(Date.now() + REFUSED_CLOSE_MS);
+      throw error;
+    }
     return subscription;
   }
 
@@ -101,8 +113,10 @@ class KafkaJsDriver implements KafkaDriver {
     this.#client.watch(listener);
   }
 
-  async close(): Promise<void> {
-    await Promise.allSettled([this.#publisher.close(), this.#client.close()]);
+  async close(deadlineMs: number): Promise<void> {
+    await Promise.allSettled([...this.#subscriptions].map((subscription) => subscription.close(deadlineMs)));
+    const closed = Promise.allSettled([this.#publisher.close(), this.#client.close()]);
+    await byDeadline(deadlineMs, closed);
   }
 
   #sourceOf(queue: Queue, lane: Lane): Source {

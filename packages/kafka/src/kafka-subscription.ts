@@ -55,6 +55,10 @@ export class KafkaSubscription implements Subscription {
   #surplus: readonly KafkaPartition[] = [];
   #cancelGiveUp: (() => void) | undefined;
   #turn = 0;
+  #end!: () => void;
+  readonly #ended: Promise<void> = new Promise((resolve) => {
+    this.#end = resolve;
+  });
   /** The group joins again: nothing is handed out. */
   #leaving = false;
   #down: WaybillError | undefined;
@@ -142,8 +146,13 @@ export class KafkaSubscription implements Subscription {
     return Promise.resolve();
   }
 
+  /** Once it is closed. */
+  get closed(): Promise<void> {
+    return this.#ended;
+  }
+
   async close(deadlineMs: number): Promise<void> {
-    if (this.#closed.signal.aborted) return;
+    if (this.#closed.signal.aborted) return this.#ended;
     this.#closed.abort();
     this.#cancelGiveUp?.();
     this.#arrivals.wake();
@@ -152,6 +161,7 @@ export class KafkaSubscription implements Subscription {
     await this.#group.close(deadlineMs);
     for (const partition of this.#partitions.values()) partition.live = false;
     this.#partitions.clear();
+    this.#end();
   }
 
   /** From one partition after the other, each in its order. */

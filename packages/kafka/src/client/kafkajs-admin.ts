@@ -18,8 +18,7 @@ const BYTES = 1_048_576;
 const LONGEST_POLL_MS = 50;
 const READ_COMMITTED = 1;
 /** A request to a node that has just died is repeated elsewhere. */
-const TRIES = 4;
-const RETRY_MS = 200;
+const TRIES = 3;
 const LEADERS_AFTER_MS = 50;
 const NO_MEMBER = { groupGenerationId: -1, memberId: '' };
 
@@ -222,13 +221,10 @@ export class KafkajsAdmin implements ClientAdmin {
         if (!this.#cluster.isConnected()) this.#connected = undefined;
         if (!cause.retryable || tries >= TRIES) throw cause;
         await this.#cluster.refreshMetadata().catch(() => undefined);
-        await pause(systemClock, RETRY_MS, NEVER);
       }
     }
   }
 }
-
-const NEVER = new AbortController().signal;
 
 function grouped<P extends Place>(places: readonly P[]): ReadonlyMap<string, P[]> {
   const topics = new Map<string, P[]>();
