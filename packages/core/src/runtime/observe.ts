@@ -102,10 +102,14 @@ export function guarded(observe: Observe | undefined): Observe | undefined {
   };
 }
 
-/** Client libraries that log by themselves do it here; where nobody watches the driver is not asked. */
-export function watchClient(driver: Driver, observe: Observe | undefined): void {
-  if (observe === undefined) return;
-  driver.watch?.(({ level, message, fields }) =>
-    observe({ name: 'client', driver: driver.name, level, message, fields }),
-  );
+/** What begins, once, to tell what the client library logs; where nobody watches the driver is not asked. */
+export function clientWatch(driver: Driver, observe: Observe | undefined): () => void {
+  let begun = observe === undefined;
+  return () => {
+    if (begun) return;
+    begun = true;
+    driver.watch?.(({ level, message, fields }) =>
+      observe?.({ name: 'client', driver: driver.name, level, message, fields }),
+    );
+  };
 }

@@ -6,13 +6,21 @@ export class Provisioner {
   readonly #driver: Driver;
   readonly #topology: Topology;
   readonly #mode: 'create' | 'verify';
+  readonly #beforeRun: () => void;
   #done = false;
   #running: Promise<readonly string[]> | undefined;
 
-  constructor(driver: Driver, topology: Topology, mode: 'create' | 'verify') {
+  /** `beforeRun` is called before the driver is asked for anything. */
+  constructor(driver: Driver, topology: Topology, mode: 'create' | 'verify', beforeRun: () => void) {
     this.#driver = driver;
     this.#topology = topology;
     this.#mode = mode;
+    this.#beforeRun = beforeRun;
+  }
+
+  /** This one, or another that does the same otherwise. */
+  inMode(mode: 'create' | 'verify'): Provisioner {
+    return mode === this.#mode ? this : new Provisioner(this.#driver, this.#topology, mode, this.#beforeRun);
   }
 
   get done(): boolean {
@@ -34,6 +42,7 @@ export class Provisioner {
   }
 
   async #run(signal: AbortSignal): Promise<readonly string[]> {
+    this.#beforeRun();
     const made =
       this.#mode === 'create' && this.#driver.admin !== undefined
         ? await this.#driver.admin.apply(this.#topology, signal)

@@ -12,7 +12,7 @@ import { QueueConsumer } from './consumer.ts';
 import { type DeadLane, type DeadLetter, listLetters } from './dead-letters.ts';
 import { type AnyHandler, checkHandlers, type Handlers } from './handler-context.ts';
 import { composeCodec, composeHandle, type Send, withDispatch } from './middleware.ts';
-import { guarded, type Observe, watchClient } from './observe.ts';
+import { clientWatch, guarded, type Observe } from './observe.ts';
 import { Preparer, type PublishOptions, type SendOptions } from './prepare.ts';
 import { Provisioner } from './provisioner.ts';
 import { Publisher } from './publisher.ts';
@@ -47,9 +47,9 @@ export class Runtime implements Bus {
     this.#settings = settings;
     this.#driver = driver;
     this.#observe = guarded(settings.observe);
-    watchClient(driver, this.#observe);
     this.#registry = new Registry(settings.uses, prefix, driver);
-    this.#provisioner = new Provisioner(driver, this.#registry.topology, settings.provision);
+    const watch = clientWatch(driver, this.#observe);
+    this.#provisioner = new Provisioner(driver, this.#registry.topology, settings.provision, watch);
     this.#middleware = composeHandle(middleware);
     this.#codec = composeCodec(middleware);
     this.#preparer = new Preparer({ source, prefix, clock, driver, codec: this.#codec });
@@ -194,8 +194,7 @@ export class Runtime implements Bus {
     mode: 'create' | 'verify' = this.#settings.provision,
     options: SignalOption = {},
   ): Promise<readonly string[]> {
-    const same = mode === this.#settings.provision;
-    const provisioner = same ? this.#provisioner : new Provisioner(this.#driver, this.#registry.topology, mode);
+    const provisioner = this.#provisioner.inMode(mode);
     provisioner.again();
     return provisioner.ensure(options.signal ?? NEVER);
   }

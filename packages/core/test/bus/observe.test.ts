@@ -150,13 +150,23 @@ describe('observe', () => {
     });
   });
 
-  it('tells what the client library of the broker logs', () => {
-    const world = new World();
+  /** A driver whose client logs, with who listens to it. */
+  function loggingDriver(world: World) {
     const driver: Driver = world.raw();
     const listeners: ((line: ClientLine) => void)[] = [];
     driver.watch = (listener) => void listeners.push(listener);
+    return { driver, listeners };
+  }
+
+  it('tells what the client library of the broker logs', async () => {
+    const { driver, listeners } = loggingDriver(new World());
     const events: ObserveEvent[] = [];
-    createBus({ source: '/test', uses: [notes], driver, observe: (event) => void events.push(event) });
+    const observe = (event: ObserveEvent): void => void events.push(event);
+    const bus = createBus({ source: '/test', uses: [notes], driver, observe });
+    expect(listeners).toEqual([]);
+    await bus.provision();
+    await bus.provision('verify');
+    await bus.publish(Noted, { n: 1 });
     expect(listeners).toHaveLength(1);
     listeners[0]?.({ level: 'warn', message: 'no leader', fields: { partition: 3 } });
     const expected = {
@@ -166,15 +176,26 @@ describe('observe', () => {
       message: 'no leader',
       fields: { partition: 3 },
     };
-    expect(events).toEqual([expected]);
+    expect(events.at(-1)).toEqual(expected);
+    await bus.close();
   });
 
-  it('asks no driver for what its client logs where nobody watches', () => {
-    const driver: Driver = new World().raw();
-    let asked = 0;
-    driver.watch = () => void (asked += 1);
-    createBus({ source: '/test', uses: [notes], driver });
-    expect(asked).toBe(0);
+  it('listens to a client before the driver is asked for anything', async () => {
+    const world = new World();
+    const { driver, listeners } = loggingDriver(world);
+    world.broker.stop();
+    const bus = createBus({ source: '/test', uses: [notes], driver, observe: () => undefined });
+    await expect(bus.provision()).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+    expect(listeners).toHaveLength(1);
+    await bus.close();
+  });
+
+  it('listens to no client where nobody watches', async () => {
+    const { driver, listeners } = loggingDriver(new World());
+    const bus = createBus({ source: '/test', uses: [notes], driver });
+    await bus.publish(Noted, { n: 1 });
+    expect(listeners).toEqual([]);
+    await bus.close();
   });
 
   it('may throw at every event without changing anything', async () => {
