@@ -238,10 +238,10 @@ export class KafkajsGroup implements ClientGroup {
 
   /** What was held is somebody else's, or will be. */
   #lose(cause: WaybillError): void {
+    if (typeOf(cause) === 'UNKNOWN_MEMBER_ID') this.#memberId = '';
     if (this.#broken) return;
     this.#broken = true;
     this.#isMember = false;
-    if (typeOf(cause) === 'UNKNOWN_MEMBER_ID') this.#memberId = '';
     this.#fetchers.assign([]);
     this.#options.onLost(cause);
   }
