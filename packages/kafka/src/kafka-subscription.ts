@@ -39,7 +39,7 @@ export interface Source {
 const DOWN_AGAIN_MS = 1_000;
 const OPEN_AGAIN_MS = 300;
 /** What is in hand of partitions that go to another process may take this long, and is lost then. */
-const FINISH_WITHIN_MS = 5_000;
+const FINISH_WITHIN_MS = 60_000;
 
 /** A member of the queue's group, with what it has of the queue's partitions. */
 export class KafkaSubscription implements Subscription {
