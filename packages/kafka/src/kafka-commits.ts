@@ -1,8 +1,9 @@
 import { systemClock, type WaybillError } from '@waybill/core/driver';
 import type { ClientGroup, Commit } from './client/port.ts';
+import { Wakeable } from './client/wakeable.ts';
 import type { KafkaPartition } from './kafka-partition.ts';
 
-/** Between two commits that nobody waits for. */
+/** Before a commit that nobody waits for: others may come. */
 const EVERY_MS = 25;
 const RETRY_MS = 500;
 
@@ -20,7 +21,8 @@ export class KafkaCommits {
   #next: Promise<void> | undefined;
   #scheduled = false;
   #endedAt = 0;
-  #suspended = false;
+  /** The group joins again: nothing is committed until it has. */
+  #suspended: Wakeable | undefined;
 
   constructor(options: CommitsOptions) {
     this.#options = options;
@@ -28,12 +30,12 @@ export class KafkaCommits {
 
   /** Commits soon. What fails is tried again. */
   touch(afterMs = 0): void {
-    if (this.#scheduled || this.#suspended || this.#open !== undefined) return;
+    if (this.#scheduled || this.#suspended !== undefined || this.#open !== undefined) return;
     this.#scheduled = true;
     const wait = Math.max(afterMs, this.#endedAt + EVERY_MS - systemClock.now(), 0);
     systemClock.after(wait, () => {
       this.#scheduled = false;
-      if (!this.#suspended) void this.flush().catch(() => undefined);
+      if (this.#suspended === undefined) void this.flush().catch(() => undefined);
     });
   }
 
@@ -42,20 +44,23 @@ export class KafkaCommits {
     return (this.#next ??= this.#after(this.#open));
   }
 
-  /** The last commit of this generation: what is handed out is given back by a process that lives. */
+  /** The last commit before {@link resume}: what is not handed out is given back by a process that lives. */
   async leave(): Promise<void> {
-    this.#suspended = true;
+    this.#suspended ??= new Wakeable();
     await this.#open?.catch(() => undefined);
     await this.#write(true);
   }
 
   resume(): void {
-    this.#suspended = false;
+    const suspended = this.#suspended;
+    this.#suspended = undefined;
+    suspended?.wake();
     this.touch();
   }
 
   async #after(open: Promise<void> | undefined): Promise<void> {
     await open?.catch(() => undefined);
+    if (this.#suspended !== undefined) await this.#suspended.wait(this.#suspended.count);
     this.#next = undefined;
     this.#open = this.#write(false);
     let failed = false;
@@ -68,7 +73,7 @@ export class KafkaCommits {
       this.#open = undefined;
       this.#endedAt = systemClock.now();
       if (failed) this.touch(RETRY_MS);
-      else if ([...this.#options.partitions()].some(({ dirty }) => dirty)) this.touch();
+      else if (this.#next === undefined && [...this.#options.partitions()].some(({ dirty }) => dirty)) this.touch();
     }
   }
 

@@ -77,7 +77,7 @@ export class Ledger {
   }
 
   /**
-   * What to commit now. `clean`: this process gives the partition back and lives, so its hand-outs count for nothing.
+   * What to commit now. `clean`: this process gives the partition back and lives, so only what is in hand counts.
    * `held`: how many are handed out. Call `told` once it is stored.
    */
   write(
@@ -129,7 +129,7 @@ export class Ledger {
     };
     const fresh = (offset: number): number => (offset < reserved ? 1 : 0);
     for (const { offset, before, handed } of open) {
-      add(offset + 1, before === 0 ? fresh(offset) : before + (handed && reserved > 0 ? 1 : 0));
+      add(offset + 1, before + (handed ? 1 : before === 0 ? fresh(offset) : 0));
     }
     // What was not read yet: as it was, and the reserve where nothing was.
     let from = this.#next;

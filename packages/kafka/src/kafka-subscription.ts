@@ -76,7 +76,10 @@ export class KafkaSubscription implements Subscription {
       assign,
       onLeaving: () => this.#leave(),
       onAssigned: (share, continued) => this.#assigned(share, continued),
-      onLost: (cause) => this.#lose([...this.#partitions.values()], cause),
+      onLost: (cause) => {
+        this.#lose([...this.#partitions.values()], cause);
+        this.#commits.resume();
+      },
       wanted: (place) => this.#partitions.get(placeName(place))?.wanted,
       onRecords: (place, records, next) => {
         const partition = this.#partitions.get(placeName(place)) as KafkaPartition;
@@ -123,17 +126,23 @@ export class KafkaSubscription implements Subscription {
     }
   }
 
-  settle(batch: readonly Settlement[]): Promise<void> {
-    const failures: { readonly index: number; readonly error: WaybillError }[] = [];
-    for (const [index, { delivery, action }] of batch.entries()) {
+  /** Resolves once what is finished is stored with the group: until then it counts as held, and a crash repeats it. */
+  async settle(batch: readonly Settlement[]): Promise<void> {
+    for (const { delivery, action } of batch) {
       const known = delivery as KafkaDelivery;
-      const { partition } = known;
-      if (!partition.live || !partition.held.has(known)) failures.push({ index, error: gone(partition) });
-      else if (action === 'release') partition.putBack(known);
-      else partition.finish(known);
+      // Settled before, and the answer was lost: only the commit is to be repeated.
+      if (!known.partition.held.has(known)) continue;
+      if (action === 'release') known.partition.putBack(known);
+      else known.partition.finish(known);
     }
     this.#settled();
-    return failures.length === 0 ? Promise.resolve() : Promise.reject(new BatchError(failures, batch.length));
+    await this.#commits.flush();
+    const failures: { readonly index: number; readonly error: WaybillError }[] = [];
+    for (const [index, { delivery }] of batch.entries()) {
+      const { partition } = delivery as KafkaDelivery;
+      if (!partition.live) failures.push({ index, error: gone(partition) });
+    }
+    if (failures.length > 0) throw new BatchError(failures, batch.length);
   }
 
   async extend(deliveries: readonly Delivery[]): Promise<readonly number[]> {
@@ -161,6 +170,7 @@ export class KafkaSubscription implements Subscription {
     await this.#group.close(deadlineMs);
     for (const partition of this.#partitions.values()) partition.live = false;
     this.#partitions.clear();
+    this.#commits.resume();
     this.#end();
   }
 
@@ -222,7 +232,6 @@ export class KafkaSubscription implements Subscription {
     for (const partition of this.#partitions.values()) {
       if (partition.refill()) this.#group.wake();
     }
-    this.#commits.touch();
     if (this.#surplus.length > 0 && this.#surplus.every(({ held }) => held.size === 0)) this.#group.rejoin();
     this.#arrivals.wake();
   }
@@ -253,6 +262,8 @@ export class KafkaSubscription implements Subscription {
     }
     this.#leaving = false;
     this.#giveUp(surplus);
+    // What is in hand is told of again: this process may die from now on.
+    for (const partition of this.#partitions.values()) if (partition.held.size > 0) partition.dirty = true;
     this.#commits.resume();
     this.#arrivals.wake();
     void this.#openAll();

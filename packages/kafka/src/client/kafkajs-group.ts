@@ -68,7 +68,10 @@ export class KafkajsGroup implements ClientGroup {
       this.#heard();
     } catch (error) {
       const cause = toWaybillError(error, attempted);
-      if (cause.code === 'LEASE_LOST' && generation === this.#generation) this.#lose(cause);
+      // Of an earlier generation: what is still ours is committed with the next one.
+      if (generation !== this.#generation) throw new WaybillError('UNAVAILABLE', cause.message, { cause });
+      if (cause.code === 'LEASE_LOST') this.#lose(cause);
+      else if (isRebalancing(error)) this.rejoin();
       throw cause;
     }
   }
@@ -105,6 +108,7 @@ export class KafkajsGroup implements ClientGroup {
         if (signal.aborted) return;
         if (isRebalancing(error)) continue;
         if (this.#isUnknown(error)) continue;
+        if (!this.#broken && this.#heardAt + this.#options.sessionTimeoutMs <= systemClock.now()) this.#expire();
         if (this.#isRefused(error)) return;
         failures += 1;
         await pause(systemClock, Math.min(LONGEST_RETRY_MS, FIRST_RETRY_MS * 2 ** failures), signal);
@@ -195,9 +199,7 @@ export class KafkajsGroup implements ClientGroup {
       );
       await byDeadline(this.#heardAt + sessionTimeoutMs, beat);
       if (this.#heardAt + sessionTimeoutMs <= systemClock.now()) {
-        this.#lose(
-          new WaybillError('LEASE_LOST', `Group ${this.#options.groupId} could not be reached for a session.`),
-        );
+        this.#expire();
       }
       if (!(await beat)) return;
     }
@@ -234,6 +236,10 @@ export class KafkajsGroup implements ClientGroup {
     } catch {
       // The next beat says so, and looks again.
     }
+  }
+
+  #expire(): void {
+    this.#lose(new WaybillError('LEASE_LOST', `Group ${this.#options.groupId} could not be reached for a session.`));
   }
 
   /** What was held is somebody else's, or will be. */
