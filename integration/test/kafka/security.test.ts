@@ -204,7 +204,7 @@ async function openAsGuest(): Promise<KafkaBus> {
   return openBus(options, { uses: [notes], prefix: owner.prefix, provision: 'verify', sendTimeoutMs: 5_000 });
 }
 
-function denied(what: string): unknown {
+function denied(what: string): object {
   const advice = 'Give this user the rights that the documentation of @waybill/kafka lists.';
   return { code: 'PERMISSION_DENIED', message: expect.stringMatching(new RegExp(`${what}.*${advice}$`)) as unknown };
 }

@@ -150,7 +150,11 @@ export class KafkajsAdmin implements ClientAdmin {
   async deleteBefore(offsets: readonly (Place & { readonly offset: number })[]): Promise<void> {
     for (const [topic, partitions] of grouped(offsets)) {
       const list = partitions.map(({ partition, offset }) => ({ partition, offset: String(offset) }));
-      await this.#ask(`delete records of ${topic}`, () => this.#admin.deleteTopicRecords({ topic, partitions: list }));
+      await this.#ask(`delete records of ${topic}`, async () => {
+        // kafkajs knows the leaders of topics that it was asked about, and asks for no others here.
+        await this.#admin.fetchTopicOffsets(topic);
+        await this.#admin.deleteTopicRecords({ topic, partitions: list });
+      });
     }
   }
 
