@@ -13,6 +13,7 @@ export {
   startKafka,
 } from './kafka.ts';
 export { kafkaProxies, type KafkaProxies, throughProxies } from './kafka-proxies.ts';
+export { ensureKcat, kcat } from './kcat.ts';
 export { kafkaGuest, kafkaGuestPassword, kafkaPassword, kafkaUser } from './kafka-settings.ts';
 export { LocalContainer } from './local-container.ts';
 export { ownerLabels } from './owner.ts';
