@@ -257,3 +257,30 @@ kafkaTest('what retention has deleted is passed over, up to the first that is th
   expect(seen.toSorted((a, b) => a - b)).toEqual(wanted);
   await eventually(async () => expect(await committed(`${bus.prefix}.notes`, topic)).toBe(100));
 });
+
+kafkaTest('a process that reads on passes over what is deleted meanwhile', async () => {
+  const bus = openBus({ ...brokers, partitions: 1 }, { uses: [notes] });
+  const topic = `${bus.prefix}.note-events`;
+  const offsets: number[] = [];
+  const gate = new Gate();
+  const handler = async ({ n }: Note, { delivery }: HandlerContext): Promise<void> => {
+    if (n < 0) return;
+    offsets.push(Number(delivery.position.split('@')[1]));
+    await gate.opened;
+  };
+  await bus.consume(notes, { 'note.taken': handler });
+  await Promise.all(Array.from({ length: WARM_UP }, () => bus.publish(Noted, { n: -1 })));
+  await eventually(async () => expect(await committed(`${bus.prefix}.notes`, topic)).toBe(WARM_UP));
+  await publishNotes(bus, 6_000);
+  await eventually(() => expect(offsets.length).toBeGreaterThan(1));
+  const admin = await openAdmin(brokers);
+  await admin.fetchTopicOffsets(topic);
+  await admin.deleteTopicRecords({ topic, partitions: [{ partition: 0, offset: '5000' }] });
+  gate.open();
+  const end = WARM_UP + 6_000;
+  await eventually(async () => expect(await committed(`${bus.prefix}.notes`, topic)).toBe(end));
+  const last = offsets.filter((offset) => offset >= 5_000).toSorted((a, b) => a - b);
+  expect(last).toEqual(Array.from({ length: end - 5_000 }, (_, index) => 5_000 + index));
+  // What was read ahead was handled; between that and the first that is there, there is nothing.
+  expect(offsets.length).toBeLessThan(5_000);
+});

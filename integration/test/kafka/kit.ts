@@ -16,16 +16,13 @@ const keyed = z.object({ key: z.string(), n: z.number() });
 
 export const Noted = defineEvent('note.taken', numbered, { topic: 'note-events' });
 export const Placed = defineEvent('order.placed', keyed, { topic: 'order-events' }).keyedBy(({ key }) => key);
-export const Paid = defineEvent('order.paid', keyed, { topic: 'payment-events' }).keyedBy(({ key }) => key);
 
 /** Unordered. */
 export const notes = defineQueue('notes', { handles: [Noted] });
 /** A second queue of the same topic. */
 export const archive = defineQueue('archive', { handles: [Noted] });
-/** Ordered by key, on one topic. */
+/** Ordered by key. */
 export const orders = defineQueue('orders', { handles: [Placed], ordered: true });
-/** Ordered by key, on two topics. */
-export const ledger = defineQueue('ledger', { handles: [Placed, Paid], ordered: true });
 
 export interface KafkaBus extends Bus {
   readonly prefix: string;
