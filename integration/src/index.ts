@@ -13,7 +13,8 @@ export {
   startKafka,
 } from './kafka.ts';
 export { kafkaProxies, type KafkaProxies, throughProxies } from './kafka-proxies.ts';
-export { kafkaPassword, kafkaUser } from './kafka-settings.ts';
+export { ensureKcat, kcat } from './kcat.ts';
+export { kafkaGuest, kafkaGuestPassword, kafkaPassword, kafkaUser } from './kafka-settings.ts';
 export { LocalContainer } from './local-container.ts';
 export { ownerLabels } from './owner.ts';
 export { prepare } from './prepare-machine.ts';

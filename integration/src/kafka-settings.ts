@@ -2,7 +2,10 @@ import type { Certificate } from './certificate.ts';
 
 /** Both hold what a URL must encode, so that a test for leaked secrets sees two forms. */
 export const kafkaUser = 'way@bill';
-export const kafkaPassword = 'kafka@secret/1';
+export const kafkaPassword = 'swordfish@pearl/1';
+/** With PLAIN only, and with the rights that a test gives it. */
+export const kafkaGuest = 'gu@est';
+export const kafkaGuestPassword = 'barracuda@coral/2';
 
 /** Ways to a node from outside: without conditions, with credentials, over TLS, with credentials over TLS. */
 export type KafkaListener = 'CLIENT' | 'SASL' | 'TLS' | 'SASLTLS';
@@ -133,7 +136,11 @@ function securitySettings({ certificate }: NodeSettings): Record<string, string>
     return {};
   }
   const modules = 'org.apache.kafka.common.security';
-  const plain = `${modules}.plain.PlainLoginModule required "user_${kafkaUser}"="${kafkaPassword}";`;
+  const users = [
+    [kafkaUser, kafkaPassword],
+    [kafkaGuest, kafkaGuestPassword],
+  ].map(([name, password]) => `"user_${name}"="${password}"`);
+  const plain = `${modules}.plain.PlainLoginModule required ${users.join(' ')};`;
   const scram = `${modules}.scram.ScramLoginModule required;`;
   const logins = ['sasl', 'sasltls'].flatMap((listener): [name: string, value: string][] => [
     [`listener.name.${listener}.plain.sasl.jaas.config`, plain],
@@ -143,6 +150,9 @@ function securitySettings({ certificate }: NodeSettings): Record<string, string>
   return {
     'sasl.enabled.mechanisms': 'PLAIN,SCRAM-SHA-256,SCRAM-SHA-512',
     ...Object.fromEntries(logins),
+    'authorizer.class.name': 'org.apache.kafka.metadata.authorizer.StandardAuthorizer',
+    // Who comes over a listener without credentials is nobody, and may do everything.
+    'super.users': `User:ANONYMOUS;User:${kafkaUser}`,
     'ssl.keystore.type': 'PEM',
     'ssl.keystore.certificate.chain': certificate.certificate,
     'ssl.keystore.key': certificate.key,

@@ -33,7 +33,10 @@ export interface KafkaDescriptor {
   readonly secured?: SecuredListeners;
 }
 
-/** Mechanisms are PLAIN, SCRAM-SHA-256 and SCRAM-SHA-512; the user is {@link kafkaUser} in each. */
+/**
+ * Mechanisms are PLAIN, SCRAM-SHA-256 and SCRAM-SHA-512; {@link kafkaUser} may do everything, {@link kafkaGuest} what a
+ * test allows it.
+ */
 export interface SecuredListeners {
   readonly sasl: readonly string[];
   readonly tls: readonly string[];

@@ -1,13 +1,12 @@
-import { inspect } from 'node:util';
-
-import { type Bus, type ObserveEvent, WaybillError } from '@waybill/core';
+import { type Bus, WaybillError } from '@waybill/core';
 import { rabbitmq } from '@waybill/rabbitmq';
-import { afterAll, beforeAll, expect, onTestFinished, vi } from 'vitest';
+import { afterAll, beforeAll, expect } from 'vitest';
 
 import { eventually, freePort, type Rabbitmq, startRabbitmq } from '../../src/index.ts';
+import { expectNoSecret, watchOutput } from '../secrets.ts';
 import { containerTest } from '../shared.ts';
 import { invoices, Noted, notes, Render } from './contracts.ts';
-import { type BusUnderTest, openBus, type OpenOptions, outcomeOf } from './kit.ts';
+import { openBus, type OpenOptions, outcomeOf } from './kit.ts';
 
 /** No colon: HTTP's basic authentication ends a name there. */
 const user = 'us@er%/ü';
@@ -41,52 +40,6 @@ async function manage(url: URL, body: object): Promise<void> {
 function urlOf(port: string | number, options: { readonly secret?: string; readonly vhost?: string } = {}): string {
   const { secret = password, vhost = '' } = options;
   return `amqp://${encodeURIComponent(user)}:${encodeURIComponent(secret)}@127.0.0.1:${port}${vhost}`;
-}
-
-/** The password in every form that a library may hold it in, and parts of it that a wrong split of the URL would print. */
-function formsOf(secret: string): readonly string[] {
-  const base64 = (text: string): string => Buffer.from(text).toString('base64').replace(/=+$/, '');
-  const json = JSON.stringify(secret).slice(1, -1);
-  return [
-    secret,
-    encodeURIComponent(secret),
-    encodeURI(secret),
-    json,
-    inspect(secret).slice(1, -1),
-    base64(secret),
-    base64(`${user}:${secret}`),
-    base64(`\0${user}\0${secret}`),
-    ...secret.split(/[@/?# ]/).filter((part) => part.length > 4),
-  ];
-}
-
-/** Everything that one text may show of a value: causes, stacks, hidden members, JSON. */
-function textOf(value: unknown): string {
-  const parts = [inspect(value, { depth: 12, showHidden: true, maxStringLength: null, maxArrayLength: null })];
-  for (let error = value; error instanceof Error; error = error.cause) {
-    parts.push(error.message, String(error), String(error.stack), JSON.stringify(error));
-  }
-  return parts.join('\n');
-}
-
-/** Collects what is written to the console and the two streams while a test runs. */
-function watchOutput(): () => string {
-  const written: string[] = [];
-  const watch = (...parts: unknown[]): void =>
-    void written.push(parts.map((part) => (typeof part === 'string' ? part : textOf(part))).join(' '));
-  const spies = [
-    ...(['log', 'info', 'warn', 'error', 'debug', 'trace'] as const).map((name) =>
-      vi.spyOn(console, name).mockImplementation(watch),
-    ),
-    ...[process.stdout, process.stderr].map((stream) =>
-      vi.spyOn(stream, 'write').mockImplementation((chunk) => {
-        watch(String(chunk));
-        return true;
-      }),
-    ),
-  ];
-  onTestFinished(() => spies.forEach((spy) => spy.mockRestore()));
-  return () => written.join('\n');
 }
 
 /** Calls everything that a bus has; resolves with every error. */
@@ -166,7 +119,7 @@ for (const { name, url, secret = password, code } of failures) {
     await bus.close({ deadlineMs: 1_000 });
     expect(errors.length).toBeGreaterThanOrEqual(9);
     if (code !== '') expect(errors.map((error) => WaybillError.is(error) && error.code)).toContain(code);
-    expectNoSecret(secret, { errors, events: bus.events, health, output: output(), bus });
+    expectNoSecret({ user, password: secret }, { errors, events: bus.events, health, output: output(), bus });
   });
 }
 
@@ -183,8 +136,8 @@ containerTest('a management URL that fails gives the password away nowhere', { t
     const failed = (error: unknown): unknown => error;
     errors.push(...(await callEverything(bus)), await bus.depth(notes).catch(failed), bus.events, bus.health());
   }
-  expectNoSecret(password, { errors, output: output() });
-  expectNoSecret(wrong, { errors, output: output() });
+  expectNoSecret({ user, password }, { errors, output: output() });
+  expectNoSecret({ user, password: wrong }, { errors, output: output() });
 });
 
 containerTest('options that are refused give the password away nowhere', () => {
@@ -206,7 +159,7 @@ containerTest('options that are refused give the password away nowhere', () => {
     }
   });
   expect(errors).toHaveLength(urls.length);
-  expectNoSecret(password, { errors, output: output() });
+  expectNoSecret({ user, password }, { errors, output: output() });
 });
 
 containerTest('the broker takes this password, and its death gives it away nowhere', async () => {
@@ -229,7 +182,7 @@ containerTest('the broker takes this password, and its death gives it away nowhe
   const health = bus.health();
   await bus.close({ deadlineMs: 1_000 });
   expect(errors.filter((error) => WaybillError.is(error)).length).toBeGreaterThan(5);
-  expectNoSecret(password, { errors, events: bus.events, health, output: output(), bus });
+  expectNoSecret({ user, password }, { errors, events: bus.events, health, output: output(), bus });
 });
 
 function portOf({ url }: Rabbitmq): string {
@@ -243,38 +196,13 @@ function withWrongLogin(url: string): string {
   return other.href;
 }
 
-interface Shown {
-  readonly errors: readonly unknown[];
-  readonly events?: readonly ObserveEvent[];
-  readonly health?: unknown;
-  readonly output: string;
-  readonly bus?: BusUnderTest;
-}
-
-function expectNoSecret(secret: string, shown: Shown): void {
-  const texts: Record<string, string> = {
-    errors: shown.errors.map(textOf).join('\n'),
-    events: (shown.events ?? [])
-      .map((event) => `${textOf(event)}\n${'error' in event ? textOf(event.error) : ''}`)
-      .join('\n'),
-    health: `${textOf(shown.health)}\n${JSON.stringify(shown.health)}`,
-    output: shown.output,
-    bus: `${JSON.stringify(shown.bus)}\n${inspect(shown.bus)}`,
-  };
-  for (const [where, text] of Object.entries(texts)) {
-    for (const form of formsOf(secret)) {
-      const at = text.indexOf(form);
-      expect(at < 0 ? 'nothing' : `${where}: …${text.slice(Math.max(at - 120, 0), at + form.length + 40)}…`).toBe(
-        'nothing',
-      );
-    }
-  }
-}
-
 containerTest('this check finds a password that is there', () => {
   const leak = new Error('no', { cause: new Error(`connect ${urlOf(1)}`) });
-  expect(() => expectNoSecret(password, { errors: [leak], output: '' })).toThrow('nothing');
+  expect(() => expectNoSecret({ user, password }, { errors: [leak], output: '' })).toThrow('nothing');
   expect(() =>
-    expectNoSecret(password, { errors: [], output: Buffer.from(`\0${user}\0${password}`).toString('base64') }),
+    expectNoSecret(
+      { user, password },
+      { errors: [], output: Buffer.from(`\0${user}\0${password}`).toString('base64') },
+    ),
   ).toThrow('nothing');
 });
