@@ -39,9 +39,14 @@ const RULES: readonly Rule[] = [
     advice: 'The broker does not allow this sessionTimeoutMs.',
   },
   {
-    when: /^(INVALID_REPLICATION_FACTOR|INVALID_PARTITIONS|POLICY_VIOLATION|INVALID_CONFIG) /,
+    when: /^(INVALID_REPLICATION_FACTOR|INVALID_PARTITIONS|POLICY_VIOLATION) /,
     code: 'INVALID_ARGUMENT',
     advice: 'Check the options partitions and replicationFactor.',
+  },
+  {
+    when: /^INVALID_CONFIG /,
+    code: 'UNSUPPORTED',
+    advice: 'Kafka 3.6 or later is needed, which knows message.timestamp.after.max.ms.',
   },
   { when: /^TOPIC_ALREADY_EXISTS /, code: 'ALREADY_EXISTS', advice: '' },
   { when: /^NON_EMPTY_GROUP /, code: 'CONFLICT', advice: 'Close its consumers first.' },

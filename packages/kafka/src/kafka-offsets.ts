@@ -23,10 +23,11 @@ export interface Charge {
 /** Brokers take 4,096 bytes (`offset.metadata.max.bytes`). */
 const MOST_BYTES = 3_900;
 const FORMAT = 'w1';
+const MOST_CHARGES = 128;
 
 /** As text. What does not fit is left out from the end: those are handed out again. */
 export function writeProgress({ offset, owner, holes, end, held, charges }: Progress): string {
-  const charged = charges
+  const charged = fewer(charges)
     .map(
       (charge, index) =>
         `${(charge.end - (charges[index - 1]?.end ?? offset)).toString(36)}.${charge.count.toString(36)}`,
@@ -37,6 +38,19 @@ export function writeProgress({ offset, owner, holes, end, held, charges }: Prog
   const written = fitted === holes.length ? end : (holes[fitted] as number);
   const numbers = [written - offset, held].map((number) => number.toString(36));
   return [FORMAT, owner, charged, ...numbers, bytes.toString('base64')].join(';');
+}
+
+/** Runs of equal counts, joined until they fit: rather one hand-out too many than one too few. */
+function fewer(charges: readonly Charge[]): readonly Charge[] {
+  let joined = charges;
+  while (joined.length > MOST_CHARGES) {
+    joined = joined.flatMap((charge, index, all) => {
+      const next = all[index + 1];
+      if (index % 2 === 1) return [];
+      return next === undefined ? [charge] : [{ end: next.end, count: Math.max(charge.count, next.count) }];
+    });
+  }
+  return joined;
 }
 
 /** What an other program committed, or nothing, says of nothing beyond the offset. */

@@ -89,6 +89,9 @@ export class KafkaPublisher {
 
   /** Nothing was sent. Of a topic that does not exist, the others need not hear. */
   async #explain(records: readonly OutgoingRecord[], cause: WaybillError): Promise<ReadonlyMap<number, WaybillError>> {
+    const topics = new Set(records.map(({ topic }) => topic));
+    if (cause.code === 'PERMISSION_DENIED' && topics.size > 1)
+      return allOf(records, notSent('together with others', cause));
     if (cause.code !== 'NOT_FOUND') return allOf(records, cause);
     const known = await this.#client.admin.partitions(records.map(({ topic }) => topic)).catch(() => undefined);
     const failures = new Map<number, WaybillError>();

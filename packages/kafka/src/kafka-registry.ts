@@ -92,13 +92,17 @@ export class KafkaRegistry {
     if (end < this.#next) this.#next = 0;
     while (this.#next < end) {
       const { records, next } = await admin.read(PLACE, this.#next);
-      for (const { key, value } of records) this.#keep(key?.toString() ?? '', value?.toString() ?? '');
+      for (const { key, value } of records) this.#keep(key?.toString() ?? '', value?.toString());
       // Compaction leaves gaps, also at the end.
       this.#next = next > this.#next ? next : end;
     }
   }
 
-  #keep(key: string, value: string): void {
+  #keep(key: string, value: string | undefined): void {
+    if (value === undefined) {
+      this.#bound.delete(key);
+      return;
+    }
     const [queue = '', topic = '', type = ''] = key.split('\t');
     const since = value === '' ? [] : value.split(',').map(Number);
     if (since.some((offset) => !Number.isSafeInteger(offset))) return;

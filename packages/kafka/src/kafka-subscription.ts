@@ -49,6 +49,7 @@ export class KafkaSubscription implements Subscription {
   readonly #partitions = new Map<string, KafkaPartition>();
   readonly #group: ClientGroup;
   readonly #commits: KafkaCommits;
+  readonly #trimmer: KafkaTrimmer;
   readonly #alarm: Alarm<KafkaDelivery>;
   readonly #arrivals = new Wakeable();
   readonly #closed = new AbortController();
@@ -86,7 +87,8 @@ export class KafkaSubscription implements Subscription {
         if (partition.add(records, next, (dueAt, delivery) => this.#alarm.set(dueAt, delivery))) this.#arrivals.wake();
         if (partition.dirty || partition.ledger?.runsLow === true) this.#touch(partition);
       },
-      onGap: (place, first) => this.#partitions.get(placeName(place))?.ledger?.skipTo(first),
+      onGap: (place, first) => this.#partitions.get(placeName(place))?.gap(first, source.counts),
+      onNote: (message) => source.client.note(message),
       onDown: (cause) => {
         this.#down = cause;
         this.#arrivals.wake();
@@ -96,12 +98,12 @@ export class KafkaSubscription implements Subscription {
         this.#arrivals.wake();
       },
     });
-    const trimmer = new KafkaTrimmer(source.client.admin, source.ownTopics);
+    this.#trimmer = new KafkaTrimmer(source.client.admin, source.ownTopics);
     this.#commits = new KafkaCommits({
       group: this.#group,
       owner: this.#owner,
       partitions: () => this.#partitions.values(),
-      onStored: (commits) => trimmer.finished(commits),
+      onStored: (commits) => this.#trimmer.finished(commits),
     });
   }
 
@@ -168,6 +170,7 @@ export class KafkaSubscription implements Subscription {
     this.#alarm.clear();
     await byDeadline(deadlineMs, this.#commits.leave());
     await this.#group.close(deadlineMs);
+    await byDeadline(deadlineMs, this.#trimmer.end());
     for (const partition of this.#partitions.values()) partition.live = false;
     this.#partitions.clear();
     this.#commits.resume();

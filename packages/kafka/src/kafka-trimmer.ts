@@ -26,6 +26,11 @@ export class KafkaTrimmer {
     void this.#trim();
   }
 
+  /** What is finished by now. */
+  end(): Promise<void> {
+    return this.#trim();
+  }
+
   async #trim(): Promise<void> {
     const due = [...this.#finished.values()].filter(
       (place) => place.offset > (this.#trimmed.get(placeName(place)) ?? 0),

@@ -90,7 +90,11 @@ export const leaseFaults: readonly Scenario[] = [
       await kit.eventually('a third process gets them', () => new Set(again).size >= 3, 20_000);
       await third.consume(outbox, { 'conformance.follow': ({ n }) => void followed.push(n) });
       await third.send(outbox, Follow, { n: 99 });
-      await kit.eventually('what is sent later arrives', () => followed.includes(99), 20_000);
+      // A broker with partitions keeps no order among them.
+      const arrived = (): boolean => followed.includes(99) && followed.length >= 4;
+      await kit
+        .eventually('what is sent later arrives, and what was sent before', arrived, 20_000)
+        .catch(() => undefined);
       kit.same(
         followed.toSorted((left, right) => left - right),
         [0, 1, 2, 99],

@@ -37,6 +37,10 @@ export class KafkajsClient implements KafkaClient {
     this.#listeners.push(listener);
   }
 
+  note(message: string): void {
+    this.#say({ level: 'warn', message, fields: {} });
+  }
+
   close(): Promise<void> {
     return this.admin.close(Date.now() + CLOSE_MS);
   }

@@ -33,6 +33,8 @@ export class KafkajsGroup implements ClientGroup {
   #heardAt = 0;
   #down = false;
   #rejoins = false;
+  /** How many partitions each topic had when this process joined. */
+  #counts: ReadonlyMap<string, number> = new Map();
   readonly #beatNow = new Wakeable();
   #running: Promise<void> | undefined;
   #started: { readonly resolve: () => void; readonly reject: (error: Error) => void } | undefined;
@@ -145,6 +147,7 @@ export class KafkajsGroup implements ClientGroup {
     const continued = !this.#broken && isNext;
     this.#broken = this.#rejoins = false;
     this.#isMember = true;
+    this.#counts = new Map(this.#options.topics.map((topic) => [topic, this.#countOf(topic)]));
     onAssigned(share, continued);
     this.#heard();
     this.#fetchers.assign(placesOf(share.assignment));
@@ -193,6 +196,7 @@ export class KafkajsGroup implements ClientGroup {
       const seen = this.#beatNow.count;
       if (!this.#rejoins) await byDeadline(systemClock.now() + everyMs, this.#beatNow.wait(seen));
       if (this.#stop.signal.aborted || this.#broken || this.#rejoins) return;
+      if (this.#hasGrown()) return;
       const beat = this.#beatOnce().then(
         (goesOn) => goesOn,
         () => true,
@@ -202,6 +206,24 @@ export class KafkajsGroup implements ClientGroup {
         this.#expire();
       }
       if (!(await beat)) return;
+    }
+  }
+
+  /** Whether a topic has other partitions than when this process joined; looked up about once a minute. */
+  #hasGrown(): boolean {
+    void this.#cluster.refreshMetadataIfNecessary().catch(() => undefined);
+    const grown = this.#options.topics.find((topic) => this.#countOf(topic) > (this.#counts.get(topic) ?? 0));
+    if (grown === undefined) return false;
+    const change = `${this.#countOf(grown)} partitions, and had ${this.#counts.get(grown)}`;
+    this.#options.onNote(`Topic ${grown} has ${change}: group ${this.#options.groupId} joins again.`);
+    return true;
+  }
+
+  #countOf(topic: string): number {
+    try {
+      return this.#cluster.findTopicPartitionMetadata(topic).length;
+    } catch {
+      return 0;
     }
   }
 

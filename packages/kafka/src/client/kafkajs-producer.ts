@@ -51,7 +51,7 @@ export class KafkajsProducer implements ClientProducer {
     } catch (error) {
       const cause = toWaybillError(error, ATTEMPTED);
       if (!this.#placing) throw cause;
-      const failure = isRefusal(cause) ? cause : unknownOutcome(cause);
+      const failure = topicMessages.length === 1 && isRefusal(cause) ? cause : unknownOutcome(cause);
       return new Map(records.map((_, index) => [index, failure]));
     }
   }
@@ -95,7 +95,7 @@ function missingFrom(
   return failures;
 }
 
-/** The broker looked at the whole request and took nothing of it. */
+/** Of one topic, the broker took nothing. Of several, the others may have been taken. */
 function isRefusal({ code }: WaybillError): boolean {
   return code === 'TOO_LARGE' || code === 'INVALID_MESSAGE' || code === 'PERMISSION_DENIED';
 }

@@ -12,6 +12,8 @@ export interface KafkaClient {
   readonly admin: ClientAdmin;
   /** Calls `listener` with what the client logs. */
   watch(listener: (line: ClientLine) => void): void;
+  /** Says something itself where the client's own lines are heard. */
+  note(message: string): void;
   close(): Promise<void>;
 }
 
@@ -82,6 +84,8 @@ export interface GroupOptions {
   readonly onRecords: (place: Place, records: readonly StoredRecord[], next: number) => void;
   /** What was wanted is not there any more: reading goes on at the first record that is. */
   readonly onGap: (place: Place, first: number) => void;
+  /** Something that whoever runs this should read. */
+  readonly onNote: (message: string) => void;
   readonly onDown: (cause: WaybillError) => void;
   readonly onUp: () => void;
 }
@@ -127,7 +131,7 @@ export interface Committed {
 }
 
 export interface ClientAdmin {
-  /** How many partitions each of these topics has; those that do not exist, or that this user may not see, are left out. */
+  /** How many partitions each of these topics has; those that do not exist are left out. */
   partitions(topics: readonly string[]): Promise<ReadonlyMap<string, number>>;
   nodes(): Promise<number>;
   /** Existing ones are left as they are. Resolves once all have leaders. */
