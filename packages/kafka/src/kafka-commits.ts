@@ -46,8 +46,10 @@ export class KafkaCommits {
 
   /** The last commit before {@link resume}: what is not handed out is given back by a process that lives. */
   async leave(): Promise<void> {
-    this.#suspended ??= new Wakeable();
+    const suspended = (this.#suspended ??= new Wakeable());
     await this.#open?.catch(() => undefined);
+    // Too late: the group has joined again meanwhile.
+    if (this.#suspended !== suspended) return;
     await this.#write(true);
   }
 

@@ -50,9 +50,15 @@ const RULES: readonly Rule[] = [
   },
   { when: /^TOPIC_ALREADY_EXISTS /, code: 'ALREADY_EXISTS', advice: '' },
   { when: /^NON_EMPTY_GROUP /, code: 'CONFLICT', advice: 'Close its consumers first.' },
-  { when: /^UNSUPPORTED_VERSION /, code: 'UNSUPPORTED', advice: 'This broker does not know the request.' },
+  {
+    when: /^(UNSUPPORTED_VERSION|KafkaJSServerDoesNotSupportApiKey) /,
+    code: 'UNSUPPORTED',
+    advice: 'This broker does not know the request.',
+  },
   { when: /^(INVALID_RECORD|CORRUPT_MESSAGE|INVALID_TIMESTAMP) /, code: 'INVALID_MESSAGE', advice: '' },
   { when: /^THROTTLING_QUOTA_EXCEEDED /, code: 'THROTTLED', advice: '' },
+  { when: /^OFFSET_METADATA_TOO_LARGE /, code: 'TOO_LARGE', advice: "Raise the brokers' offset.metadata.max.bytes." },
+  { when: /^(ECONNRESET|EPIPE) /, code: 'UNAVAILABLE', advice: RECONNECTS },
   {
     when: /CERT|self-signed|TLS|SSL|EPROTO/,
     code: 'INVALID_ARGUMENT',
@@ -95,12 +101,27 @@ export function typeOf(error: unknown): string {
   return typeof code === 'string' ? code : cause.name;
 }
 
+interface Wrapper {
+  readonly cause?: unknown;
+  readonly originalError?: unknown;
+  readonly errors?: readonly unknown[];
+  readonly partitions?: readonly { readonly error?: unknown }[];
+}
+
+/** Of several things that went wrong, the first. Node's own errors of several addresses have a code themselves. */
+function firstOf(error: Wrapper): unknown {
+  if ((error as Error).name === 'KafkaJSAggregateError') return error.errors?.[0];
+  return Array.isArray(error.partitions)
+    ? error.partitions.find((failed) => failed.error instanceof Error)?.error
+    : undefined;
+}
+
 /** kafkajs wraps what went wrong in what it did about it. */
 function deepest(error: unknown): unknown {
   let current = error;
   for (let depth = 0; depth < 10; depth += 1) {
-    const { cause, originalError } = (current ?? {}) as { readonly cause?: unknown; readonly originalError?: unknown };
-    const inner = cause ?? originalError;
+    const wrapper = (current ?? {}) as Wrapper;
+    const inner = wrapper.cause ?? wrapper.originalError ?? firstOf(wrapper);
     if (!(inner instanceof Error)) return current;
     current = inner;
   }

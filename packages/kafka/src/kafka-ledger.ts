@@ -87,20 +87,20 @@ export class Ledger {
   ): { readonly offset: number; readonly metadata: string; readonly told: () => void } {
     const { offset } = this;
     const open: Slot[] = [];
-    let end = this.#earlier.end > this.#next ? this.#earlier.end : offset;
-    let covered = 0;
+    // What an earlier owner finished stays so.
+    let end = Math.max(this.#earlier.end, offset);
     for (let index = this.#head; index < this.#slots.length; index += 1) {
       const slot = this.#slots[index] as Slot;
-      if (slot.done) {
-        covered = open.length;
-        if (slot.offset >= end) end = slot.offset + 1;
-      } else open.push(slot);
+      if (!slot.done) open.push(slot);
+      else if (slot.offset >= end) end = slot.offset + 1;
     }
-    const beyond = this.#earlier.end > this.#next;
-    const holes = (beyond ? open : open.slice(0, covered)).map((slot) => slot.offset);
-    if (beyond) for (const hole of this.#earlier.holes) if (hole >= this.#next) holes.push(hole);
+    const holes: number[] = [];
+    for (const slot of open) if (slot.offset < end) holes.push(slot.offset);
+    for (const hole of this.#earlier.holes) if (hole >= this.#next) holes.push(hole);
     const reserved = clean ? 0 : Math.max(this.#reserved, this.#next + RESERVE);
     this.#reserved = reserved;
+    // It may be stored although nobody says so.
+    if (reserved < this.#reservedAtBroker) this.#reservedAtBroker = reserved;
     const charges = this.#counts ? this.#charges(open, reserved) : [];
     const metadata = writeProgress({ offset, owner, holes, end, held: clean ? 0 : held, charges });
     return {

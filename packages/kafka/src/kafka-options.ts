@@ -54,7 +54,12 @@ const LONGEST_DELAY_MS = 3_600_000;
 const object = z.custom<object>((value) => typeof value === 'object' && value !== null, 'must be an object');
 const schema = z.strictObject({
   brokers: z
-    .array(z.string().regex(/^(\[[^\]]+\]|[^\s:/@[\]]+):\d{1,5}$/, 'must be host:port'))
+    .array(
+      z
+        .string()
+        .regex(/^(\[[^\]]+\]|[^\s:/@[\]]+):\d{1,5}$/, 'must be host:port')
+        .refine((broker) => isPort(Number(broker.slice(broker.lastIndexOf(':') + 1))), 'must have a port up to 65535'),
+    )
     .nonempty('needs at least one host:port'),
   ssl: z.union([z.boolean(), object]).default(false),
   sasl: object.optional(),
@@ -69,6 +74,10 @@ const schema = z.strictObject({
   maxDelayMs: z.int().min(1_000).max(LONGEST_DELAY_MS).default(LONGEST_DELAY_MS),
   socketFactory: z.custom<ISocketFactory>((value) => typeof value === 'function', 'must be a function').optional(),
 });
+
+function isPort(port: number): boolean {
+  return port > 0 && port < 65_536;
+}
 
 /** Throws INVALID_ARGUMENT naming every problem at once, and no value: options hold passwords. */
 export function checkOptions(options: KafkaOptions): Settings {

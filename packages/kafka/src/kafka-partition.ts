@@ -1,7 +1,7 @@
 import { type Place, placeName, type StoredRecord } from './client/port.ts';
 import { KafkaDelivery } from './from-kafka-message.ts';
 import { Ledger } from './kafka-ledger.ts';
-import { type Progress, readProgress } from './kafka-offsets.ts';
+import type { Progress } from './kafka-offsets.ts';
 
 /** Read ahead of the handlers; half of it left, and reading goes on. */
 const MOST_RECORDS = 1_000;
@@ -42,14 +42,6 @@ export class KafkaPartition {
   /** `counts`: whether hand-outs are counted. */
   open(progress: Progress, counts: boolean): void {
     this.#ledger = new Ledger(progress, counts);
-  }
-
-  /** What was wanted is gone: `first` is the first record that is there. Of a topic that was made anew nothing is finished. */
-  gap(first: number, counts: boolean): void {
-    const next = this.#ledger?.next ?? 0;
-    if (first > next) this.#ledger?.skipTo(first);
-    else this.open(readProgress(first, ''), counts);
-    this.dirty = true;
   }
 
   /** Undefined until it is known what is finished of it. */

@@ -87,7 +87,7 @@ export class KafkaSubscription implements Subscription {
         if (partition.add(records, next, (dueAt, delivery) => this.#alarm.set(dueAt, delivery))) this.#arrivals.wake();
         if (partition.dirty || partition.ledger?.runsLow === true) this.#touch(partition);
       },
-      onGap: (place, first) => this.#partitions.get(placeName(place))?.gap(first, source.counts),
+      onGap: (place, first) => this.#skip(place, first),
       onNote: (message) => source.client.note(message),
       onDown: (cause) => {
         this.#down = cause;
@@ -247,6 +247,21 @@ export class KafkaSubscription implements Subscription {
   #wakeUp(due: readonly KafkaDelivery[]): void {
     for (const delivery of due) if (delivery.partition.live) delivery.partition.awake(delivery);
     this.#arrivals.wake();
+  }
+
+  /** Retention deleted what was wanted. A topic that begins before it was made anew: nothing of it is finished. */
+  #skip(place: Place, first: number): void {
+    const partition = this.#partitions.get(placeName(place));
+    if (partition?.ledger === undefined) return;
+    if (first >= partition.ledger.next) {
+      partition.ledger.skipTo(first);
+      return this.#touch(partition);
+    }
+    this.#lose([partition], new WaybillError('LEASE_LOST', `${partition.name} was made anew.`));
+    const anew = this.#add(place);
+    anew.open(readProgress(first, ''), this.#source.counts);
+    this.#touch(anew);
+    this.#group.wake();
   }
 
   #leave(): Promise<void> {

@@ -23,6 +23,7 @@ export class FakeKafka {
       return {
         start: () => Promise.resolve(),
         wake: () => undefined,
+        rejoin: () => undefined,
         commit: (offsets) => this.#commit(offsets),
         prove: () => Promise.resolve(),
         close: () => Promise.resolve(),
@@ -57,7 +58,7 @@ export class FakeKafka {
   }
 
   async assign(continued: boolean): Promise<void> {
-    this.group.onAssigned(new Map([[ORDERS.topic, [ORDERS.partition]]]), continued);
+    this.group.onAssigned({ assignment: new Map([[ORDERS.topic, [ORDERS.partition]]]), surplus: [] }, continued);
     await expect.poll(() => this.group.wanted(ORDERS)).toBeTypeOf('number');
   }
 

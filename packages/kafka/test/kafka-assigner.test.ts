@@ -1,39 +1,39 @@
 import { describe, expect, test } from 'vitest';
-import type { Assignment, Member } from '../src/client/port.ts';
-import { assign, writeClaim } from '../src/kafka-assigner.ts';
+import type { Member, Share } from '../src/client/port.ts';
+import { assign, writeClaims } from '../src/kafka-assigner.ts';
 import { randomOf } from './random.ts';
 
 const TOPICS = ['orders', 'billing', 'billing.delay.1s'];
 const member = (id: string, claim: readonly number[] = [], topics: readonly string[] = TOPICS): Member => ({
   id,
   topics,
-  claim: writeClaim(claim),
+  claim: writeClaims(claim.map((slot) => ({ slot, busy: false }))),
 });
 const counts = (count: number): ReadonlyMap<string, number> => new Map(TOPICS.map((topic) => [topic, count]));
 
 /** The partitions of one topic by member, in order. */
-function slotsOf(assigned: ReadonlyMap<string, Assignment>, topic = 'orders'): Record<string, readonly number[]> {
-  return Object.fromEntries([...assigned].map(([id, assignment]) => [id, assignment.get(topic) ?? []]));
+function slotsOf(assigned: ReadonlyMap<string, Share>, topic = 'orders'): Record<string, readonly number[]> {
+  return Object.fromEntries([...assigned].map(([id, { assignment }]) => [id, assignment.get(topic) ?? []]));
 }
 
-function sizesOf(assigned: ReadonlyMap<string, Assignment>): number[] {
+function sizesOf(assigned: ReadonlyMap<string, Share>): number[] {
   return Object.values(slotsOf(assigned)).map(({ length }) => length);
 }
 
 /** The members as they are when they join again with what they had. */
-function rejoining(assigned: ReadonlyMap<string, Assignment>): Member[] {
+function rejoining(assigned: ReadonlyMap<string, Share>): Member[] {
   return Object.entries(slotsOf(assigned)).map(([id, slots]) => member(id, slots));
 }
 
-function expectWhole(assigned: ReadonlyMap<string, Assignment>, partitions: ReadonlyMap<string, number>): void {
+function expectWhole(assigned: ReadonlyMap<string, Share>, partitions: ReadonlyMap<string, number>): void {
   for (const [topic, count] of partitions) {
-    const given = [...assigned.values()].flatMap((assignment) => assignment.get(topic) ?? []);
+    const given = [...assigned.values()].flatMap(({ assignment }) => assignment.get(topic) ?? []);
     expect(given.toSorted((a, b) => a - b)).toEqual(Array.from({ length: count }, (_, partition) => partition));
   }
 }
 
-function expectTogether(assigned: ReadonlyMap<string, Assignment>): void {
-  for (const assignment of assigned.values()) {
+function expectTogether(assigned: ReadonlyMap<string, Share>): void {
+  for (const { assignment } of assigned.values()) {
     const [first, ...others] = TOPICS.map((topic) => assignment.get(topic) ?? []);
     for (const other of others) expect(other).toEqual(first);
   }
@@ -114,7 +114,7 @@ describe('assign', () => {
     ]);
     const assigned = assign([member('a'), member('b', [5])], partitions);
     expectWhole(assigned, partitions);
-    for (const assignment of assigned.values()) {
+    for (const { assignment } of assigned.values()) {
       const orders = assignment.get('orders') ?? [];
       expect(assignment.get('billing') ?? []).toEqual(orders.filter((partition) => partition < 3));
     }
@@ -131,5 +131,20 @@ describe('assign', () => {
     expect(slotsOf(assigned, 'refunds')).toEqual({ old: [], new: [0, 1, 2, 3] });
     expect(sizesOf(assigned)).toEqual([2, 2]);
     expect(slotsOf(assign([member('old', [], ['orders'])], partitions), 'refunds')).toEqual({ old: [] });
+  });
+
+  test('who has too much in hand keeps it until it is finished, and says so', () => {
+    const busy = [0, 1, 2, 3].map((slot) => ({ slot, busy: true }));
+    const members = [{ id: 'a', topics: TOPICS, claim: writeClaims(busy) }, member('b')];
+    const shares = assign(members, counts(4));
+    expect(slotsOf(shares)).toEqual({ a: [0, 1, 2, 3], b: [] });
+    expect(shares.get('a')?.surplus).toEqual([2, 3]);
+  });
+
+  test('what is in hand stays before what is not', () => {
+    const claims = [0, 1, 2, 3].map((slot) => ({ slot, busy: slot > 1 }));
+    const shares = assign([{ id: 'a', topics: TOPICS, claim: writeClaims(claims) }, member('b')], counts(4));
+    expect(slotsOf(shares)).toEqual({ a: [2, 3], b: [0, 1] });
+    expect(shares.get('a')?.surplus).toEqual([]);
   });
 });

@@ -1,6 +1,8 @@
 import type { Queue } from '@waybill/core/driver';
 import { describe, expect, test } from 'vitest';
-import { delayTopicOf, delayTopics, LONGEST_DELAY_MS, ownTopics, workTopics } from '../src/kafka-delays.ts';
+import { delayTopicOf, delayTopics, ownTopics, workTopics } from '../src/kafka-delays.ts';
+
+const LONGEST_DELAY_MS = 3_600_000;
 
 const orders = { name: 'orders', keyed: false };
 const queue: Queue = {

@@ -26,7 +26,7 @@ const countsOf = (slots: readonly Slot[]): number[] => slots.map(({ before }) =>
 /** A process that hands out what `chosen` says, tells the broker, and dies. */
 function dies(ledger: Ledger, slots: readonly Slot[], chosen: (slot: Slot) => boolean) {
   for (const slot of slots) if (chosen(slot)) slot.handed = true;
-  const written = ledger.write('me', false);
+  const written = ledger.write('me', 0, false);
   written.told();
   return written;
 }
@@ -46,15 +46,15 @@ describe('what is finished', () => {
   test('the next owner gets what is not finished, and nothing else', () => {
     const ledger = new Ledger(START, true);
     for (const slot of readTo(ledger, 10)) slot.done = slot.offset % 3 !== 0;
-    expect(offsetsOf(opened(ledger.write('me', false), 10)[1])).toEqual([0, 3, 6, 9]);
+    expect(offsetsOf(opened(ledger.write('me', 0, false), 10)[1])).toEqual([0, 3, 6, 9]);
   });
 
   test('what an earlier owner finished stays finished, however much of it the next one has read', () => {
     for (const length of [1, 5, 9, 10, 15]) {
       const ledger = new Ledger(START, true);
       for (const slot of readTo(ledger, 10)) slot.done = slot.offset > 0 && slot.offset !== 4;
-      const [second] = opened(ledger.write('first', false), length);
-      const [, third] = opened(second.write('second', false), 12);
+      const [second] = opened(ledger.write('first', 0, false), length);
+      const [, third] = opened(second.write('second', 0, false), 12);
       expect(offsetsOf(third)).toEqual([0, 4, 10, 11]);
     }
   });
@@ -74,7 +74,7 @@ describe('what is finished', () => {
     const ledger = new Ledger(START, true);
     const slots = readTo(ledger, 20_000);
     for (const slot of slots) slot.done = slot.offset % 2 === 1;
-    const again = new Set(offsetsOf(opened(ledger.write('me', false), 20_000)[1]));
+    const again = new Set(offsetsOf(opened(ledger.write('me', 0, false), 20_000)[1]));
     expect(slots.filter((slot) => !slot.done && !again.has(slot.offset))).toEqual([]);
     expect(again.has(1)).toBe(false);
   });
@@ -97,16 +97,16 @@ describe('how often it was handed out', () => {
     expect(countsOf(slots)).toEqual([1, 1, 1, 1, 1]);
   });
 
-  test('a process that gives it back charges nothing', () => {
+  test('a process that gives it back charges only what is in hand', () => {
     const ledger = new Ledger(START, true);
-    for (const slot of readTo(ledger, 5)) slot.handed = true;
-    expect(countsOf(opened(ledger.write('me', true), 5)[1])).toEqual([0, 0, 0, 0, 0]);
+    for (const slot of readTo(ledger, 5)) slot.handed = slot.offset < 2;
+    expect(countsOf(opened(ledger.write('me', 0, true), 5)[1])).toEqual([1, 1, 0, 0, 0]);
     const counted = opened(
       dies(...opened({ offset: 0, metadata: '' }, 5), () => true),
       5,
     );
-    for (const slot of counted[1]) slot.handed = true;
-    expect(countsOf(opened(counted[0].write('me', true), 5)[1])).toEqual([1, 1, 1, 1, 1]);
+    for (const slot of counted[1]) slot.handed = slot.offset === 4;
+    expect(countsOf(opened(counted[0].write('me', 0, true), 5)[1])).toEqual([1, 1, 1, 1, 2]);
   });
 
   test('once it is known, what was not handed out is not charged', () => {
@@ -127,7 +127,7 @@ describe('how often it was handed out', () => {
     const ledger = new Ledger(START, true);
     const slots = readTo(ledger, 100);
     expect(slots.every((slot) => ledger.mustTell(slot))).toBe(true);
-    const { told } = ledger.write('me', false);
+    const { told } = ledger.write('me', 0, false);
     expect(slots.every((slot) => ledger.mustTell(slot))).toBe(true);
     told();
     expect(slots.some((slot) => ledger.mustTell(slot))).toBe(false);
@@ -141,17 +141,17 @@ describe('how often it was handed out', () => {
   test('after it was given back the broker has to be told again', () => {
     const ledger = new Ledger(START, true);
     const [slot] = readTo(ledger, 1) as [Slot];
-    ledger.write('me', false).told();
-    ledger.write('me', true).told();
+    ledger.write('me', 0, false).told();
+    ledger.write('me', 0, true).told();
     expect(ledger.mustTell(slot)).toBe(true);
   });
 
   test('it may have been given back although nobody said so', () => {
     const ledger = new Ledger(START, true);
     const [slot] = readTo(ledger, 1) as [Slot];
-    ledger.write('me', false).told();
+    ledger.write('me', 0, false).told();
     // The answer was lost.
-    ledger.write('me', true);
+    ledger.write('me', 0, true);
     expect(ledger.mustTell(slot)).toBe(true);
   });
 
@@ -160,7 +160,7 @@ describe('how often it was handed out', () => {
     const [slot] = readTo(ledger, 3) as [Slot];
     slot.handed = true;
     expect([ledger.mustTell(slot), ledger.runsLow]).toEqual([false, false]);
-    expect(readProgress(0, ledger.write('me', false).metadata).charges).toEqual([]);
+    expect(readProgress(0, ledger.write('me', 0, false).metadata).charges).toEqual([]);
   });
 });
 

@@ -4,7 +4,7 @@ import { randomOf } from './random.ts';
 
 const BROKER_BYTES = 4_096;
 const OWNER = 'abcDEF_-';
-const nothing: Progress = { offset: 7, owner: OWNER, holes: [], end: 7, charges: [] };
+const nothing: Progress = { offset: 7, owner: OWNER, holes: [], end: 7, held: 0, charges: [] };
 const again = (progress: Progress): Progress => readProgress(progress.offset, writeProgress(progress));
 function range<T>(length: number, at: (index: number) => T): T[] {
   return Array.from({ length }, (_, index) => at(index));
@@ -56,7 +56,7 @@ describe('progress', () => {
       const end = (holes.at(-1) ?? offset) + random(3) * 1_000 + Math.min(holes.length, 1);
       let until = offset;
       const charges = range(random(20), () => ({ end: (until += 1 + random(300)), count: random(12) }));
-      const progress = { offset, owner: OWNER, holes, end, charges };
+      const progress = { offset, owner: OWNER, holes, end, held: random(2_000), charges };
       expect(again(progress)).toEqual(progress);
     }
   });

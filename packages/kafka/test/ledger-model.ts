@@ -77,7 +77,7 @@ export class Life {
   }
 
   write(outcome: 'stored' | 'stored, but not said so' | 'lost', clean = false): void {
-    const { offset, metadata, told } = this.#ledger.write('owner', clean);
+    const { offset, metadata, told } = this.#ledger.write('owner', 0, clean);
     const oldest = this.#model.offsets.find((each) => !this.#finished.has(each)) ?? this.#model.length;
     expect(offset, this.#model.name).toBeLessThanOrEqual(oldest);
     if (outcome === 'lost') return;
@@ -96,7 +96,7 @@ export class Life {
 
   giveBack(): void {
     this.write('stored', true);
-    this.#count((before) => [before, before]);
+    this.#count((before, handed) => (handed ? [before + 1, before + 1] : [before, before]));
   }
 
   finishAll(): void {

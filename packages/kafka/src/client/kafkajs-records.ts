@@ -18,7 +18,10 @@ export function visibleRecords(
     next = offset + 1;
     if (isVisible) records.push(toRecord(message, offset));
   }
-  return { records, next };
+  // Compaction may have taken the end of a batch.
+  const context = messages.at(-1)?.batchContext;
+  const end = context === undefined ? next : Number(context.firstOffset) + context.lastOffsetDelta + 1;
+  return { records, next: Math.max(next, end) };
 }
 
 function toRecord(message: FetchedMessage, offset: number): StoredRecord {
