@@ -17,6 +17,9 @@ export const hasKafkaContainers: boolean = hasContainers && setting('WAYBILL_KAF
 /** A test that needs a Kafka of its own: left out where there is none. */
 export const kafkaTest = hasKafkaContainers ? test : test.skip;
 
+/** A test that needs a Redis of its own: left out when `WAYBILL_REDIS_URL` gives one. */
+export const redisTest = hasContainers && setting('WAYBILL_REDIS_URL') === undefined ? test : test.skip;
+
 /**
  * The broker of the whole run. Other files use it at the same time: put faults into a proxy of your own, and start a
  * broker of your own for a fault of the broker.
