@@ -26,7 +26,7 @@ async function openOn(count: number, calls: string[]): Promise<Session> {
 async function makeQueue(session: Session): Promise<void> {
   const driver = session.createDriver();
   const topology = { topics: [], queues: [{ name: 'desk', ordered: false, bindings: [] }] };
-  await expect(driver.admin?.apply(topology, AbortSignal.timeout(50))).rejects.toThrow();
+  await expect(driver.admin?.apply(topology, AbortSignal.timeout(50))).rejects.toMatchObject({ name: 'WaybillError' });
   await driver.close(Date.now() + 1_000);
 }
 
