@@ -6,7 +6,7 @@ import { build, ensureDependencies, ensureNode, main } from './bootstrap.mjs';
 import { changedFiles, choose, turnOf } from './conformance/choice.mjs';
 import { recordReports } from './conformance/record.mjs';
 import { countRuns, runConformance } from './conformance/run.mjs';
-import { subjectsNamed, SUBJECTS } from './conformance/subjects.mjs';
+import { quickSubjects, subjectsNamed, SUBJECTS } from './conformance/subjects.mjs';
 
 const OPTIONS = {
   // All scenarios instead of the quick set.
@@ -34,10 +34,11 @@ await main(async () => {
   if (failed > 0 || passed === 0) process.exitCode = 1;
 });
 
-async function chosen(names, { one, full }) {
+async function chosen(names, { one, full, only }) {
   if (one) return memoryAndOne();
   const subjects = subjectsNamed(names);
-  return names.length === 0 && full ? subjects.filter(({ isVariant }) => isVariant !== true) : subjects;
+  if (names.length > 0 || only.length > 0) return subjects;
+  return full ? subjects.filter(({ isVariant }) => isVariant !== true) : quickSubjects(subjects, process.env);
 }
 
 async function memoryAndOne() {

@@ -5,15 +5,13 @@ import { parseArgs } from 'node:util';
 
 import { build, ensureDependencies, ensureNode, main, root, run } from './bootstrap.mjs';
 import { countRuns, runConformance } from './conformance/run.mjs';
-import { SUBJECTS } from './conformance/subjects.mjs';
+import { quickSubjects, SUBJECTS } from './conformance/subjects.mjs';
 import { ensureNodeOf, otherNodes } from './nodes.mjs';
 import { Tally } from './tally.mjs';
 import { runVitest } from './vitest.mjs';
 
 const STAGES = ['unit', 'nodes', 'integration', 'docs', 'conformance'];
 const NEED_BROKERS = ['integration', 'docs', 'conformance'];
-/** Each gives a broker that runs. */
-const GIVING = ['WAYBILL_RABBITMQ_URL', 'WAYBILL_KAFKA_BROKERS'];
 
 await main(async () => {
   const { stages, filter } = readArguments();
@@ -92,9 +90,7 @@ async function withBrokers(tally, stages, filter) {
 
 /** The quick set on everything that there is a driver for; what failed shows its whole output. */
 async function quickSets(tally) {
-  // With a broker given by URL no container is started.
-  const isGiven = GIVING.some((setting) => Boolean(process.env[setting]));
-  const subjects = SUBJECTS.filter(({ setting }) => !isGiven || setting === undefined || Boolean(process.env[setting]));
+  const subjects = quickSubjects(SUBJECTS, process.env);
   await tally.stage(`conformance, quick set of ${subjects.map(({ name }) => name).join(', ')}`, async () => {
     const runs = await runConformance(subjects, { quick: true });
     const bad = runs.filter(({ code }) => code !== 0);

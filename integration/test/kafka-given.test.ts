@@ -11,14 +11,14 @@ import { kafkaHarness } from '../src/conformance/kafka-harness.ts';
 import { tracesOf } from '../src/conformance/kafka-traces.ts';
 import { noteTraces } from '../src/conformance/traces.ts';
 import { eventually, type Kafka, startKafka } from '../src/index.ts';
-import { containerTest, hasContainers } from './shared.ts';
+import { hasKafkaContainers, kafkaTest } from './shared.ts';
 
 const NOTHING: Topology = { topics: [], queues: [] };
 
 let kafka: Kafka;
 
 beforeAll(async () => {
-  if (hasContainers) kafka = await startKafka();
+  if (hasKafkaContainers) kafka = await startKafka();
 });
 
 afterAll(async () => {
@@ -26,7 +26,7 @@ afterAll(async () => {
 });
 
 beforeEach(() => {
-  if (hasContainers) vi.stubEnv('WAYBILL_KAFKA_BROKERS', kafka.brokers.join(','));
+  if (hasKafkaContainers) vi.stubEnv('WAYBILL_KAFKA_BROKERS', kafka.brokers.join(','));
 });
 
 afterEach(() => {
@@ -78,7 +78,7 @@ async function member(groupId: string, topic: string): Promise<Consumer> {
   return consumer;
 }
 
-containerTest('a cluster that is given has no faults of network and containers, and no password', async () => {
+kafkaTest('a cluster that is given has no faults of network and containers, and no password', async () => {
   const { faults, without, secrets } = givenHarness();
   expect(faults).toEqual(['refuseDeadLane', 'kill-process', 'freeze-process']);
   expect(Object.keys(without ?? {}).toSorted()).toEqual(
@@ -87,7 +87,7 @@ containerTest('a cluster that is given has no faults of network and containers, 
   expect([without?.kill, secrets]).toEqual(['the broker is given by WAYBILL_KAFKA_BROKERS', []]);
 });
 
-containerTest('a run leaves nothing, also of a group whose member is there longer than the session', async () => {
+kafkaTest('a run leaves nothing, also of a group whose member is there longer than the session', async () => {
   const harness = givenHarness();
   const session = await harness.open();
   const [prefix, other] = [`c${randomUUID()}`, `c${randomUUID()}`];
@@ -104,7 +104,7 @@ containerTest('a run leaves nothing, also of a group whose member is there longe
   expect([await left(prefix), await left(other)]).toEqual([[], [other]]);
 });
 
-containerTest('what a run that crashed left is removed by the next one, and nothing else', async () => {
+kafkaTest('what a run that crashed left is removed by the next one, and nothing else', async () => {
   const prefix = `c${randomUUID()}`;
   const [desk, notes] = [`${prefix}.desk`, `${prefix}.notes`];
   const made = [desk, notes, `${desk}.dead`, `${desk}.delay.1s`];

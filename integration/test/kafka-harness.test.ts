@@ -18,7 +18,7 @@ import { afterAll, beforeAll, expect, onTestFinished } from 'vitest';
 import type { SessionOptions } from '../src/conformance/kafka-driver.ts';
 import { kafkaHarness } from '../src/conformance/kafka-harness.ts';
 import { eventually, kafkaPassword, kafkaUser, throughProxies } from '../src/index.ts';
-import { containerTest, hasContainers } from './shared.ts';
+import { hasKafkaContainers, kafkaTest } from './shared.ts';
 
 // The session's faults with a plain client, so that a scenario which fails tells of the driver.
 const harness: Harness = kafkaHarness({ nodes: 1, parallel: 1 });
@@ -27,7 +27,7 @@ const NOTHING: Topology = { topics: [], queues: [] };
 let watcher: Session;
 
 beforeAll(async () => {
-  if (hasContainers) watcher = await harness.open();
+  if (hasKafkaContainers) watcher = await harness.open();
 });
 
 afterAll(async () => {
@@ -121,14 +121,14 @@ async function member(session: Session, groupId: string, topic: string): Promise
   return consumer;
 }
 
-containerTest('a session demands the password of the harness, which is among its secrets', async () => {
+kafkaTest('a session demands the password of the harness, which is among its secrets', async () => {
   const { session, topic } = await open();
   await send(await producerOf(session), topic);
   await expect(producerOf(session, { password: 'wrong' })).rejects.toThrow(/authentication failed/i);
   expect(harness.secrets).toContain(kafkaPassword);
 });
 
-containerTest('a cut closes all connections of the session and leaves those of others', async () => {
+kafkaTest('a cut closes all connections of the session and leaves those of others', async () => {
   const { session, topic } = await open();
   const sockets: Socket[] = [];
   const way = throughProxies(optionsOf(session).addresses ?? {});
@@ -147,7 +147,7 @@ containerTest('a cut closes all connections of the session and leaves those of o
   expect(await stored(topic)).toBe(4);
 });
 
-containerTest('a black hole and delayed answers concern one session', async () => {
+kafkaTest('a black hole and delayed answers concern one session', async () => {
   const { session, topic } = await open();
   const [own, other] = [await producerOf(session), await producerOf(watcher)];
   await Promise.all([send(own, topic), send(other, topic)]);
@@ -165,7 +165,7 @@ containerTest('a black hole and delayed answers concern one session', async () =
   expect(await stored(topic)).toBe(5);
 });
 
-containerTest('what is sent while confirms get lost is stored', async () => {
+kafkaTest('what is sent while confirms get lost is stored', async () => {
   const { session, topic } = await open();
   const producer = await producerOf(session);
   await send(producer, topic);
@@ -174,7 +174,7 @@ containerTest('what is sent while confirms get lost is stored', async () => {
   expect(await stored(topic)).toBe(2);
 });
 
-containerTest('a paused broker answers nothing and goes on', async () => {
+kafkaTest('a paused broker answers nothing and goes on', async () => {
   const { session, topic } = await open();
   const producer = await producerOf(session);
   await send(producer, topic);
@@ -184,7 +184,7 @@ containerTest('a paused broker answers nothing and goes on', async () => {
   await eventually(async () => send(await producerOf(session), topic));
 });
 
-containerTest('a killed broker comes back with what it had, also when only the session is closed', async () => {
+kafkaTest('a killed broker comes back with what it had, also when only the session is closed', async () => {
   const { session, topic } = await open();
   await send(await producerOf(session), topic);
   await session.faults.kill?.();
@@ -197,7 +197,7 @@ containerTest('a killed broker comes back with what it had, also when only the s
   expect(await stored(topic)).toBe(1);
 });
 
-containerTest('a dead lane that refuses its letters takes them again as the topic that it was', async () => {
+kafkaTest('a dead lane that refuses its letters takes them again as the topic that it was', async () => {
   const { session, topic } = await open();
   const lane = `${topic}.dead`;
   const queue = { name: topic, ordered: false, bindings: [] };
@@ -224,7 +224,7 @@ containerTest('a dead lane that refuses its letters takes them again as the topi
   await eventually(() => send(producer, lane));
 });
 
-containerTest('a session that is closed leaves no topic and no group of its prefix, and all others', async () => {
+kafkaTest('a session that is closed leaves no topic and no group of its prefix, and all others', async () => {
   const [{ session, prefix, topic, close }, other] = [await open(), await open()];
   const consumer = await member(session, topic, topic);
   await consumer.disconnect();

@@ -14,13 +14,13 @@ import {
   startKafka,
   throughProxies,
 } from '../src/index.ts';
-import { containerTest, hasContainers, sharedToxiproxy } from './shared.ts';
+import { hasKafkaContainers, kafkaTest, sharedToxiproxy } from './shared.ts';
 
 let single: Kafka;
 let cluster: Kafka;
 
 beforeAll(async () => {
-  if (hasContainers) {
+  if (hasKafkaContainers) {
     [single, cluster] = await Promise.all([startKafka({ security: 'sasl' }), startKafka({ nodes: 3 })]);
   }
 });
@@ -84,7 +84,7 @@ async function openProxies(kafka: Kafka): Promise<[KafkaProxies, KafkaConfig]> {
   return [proxies, { brokers: [...proxies.brokers], socketFactory: throughProxies(proxies.addresses) }];
 }
 
-containerTest('a node takes messages and a group receives them', async () => {
+kafkaTest('a node takes messages and a group receives them', async () => {
   expect(single.version).toMatch(/^\d+\.\d+\.\d+$/);
   const config = { brokers: [...single.brokers] };
   const topic = await createTopic(single, 3);
@@ -93,12 +93,12 @@ containerTest('a node takes messages and a group receives them', async () => {
   expect((await receive(config, topic, 3)).toSorted()).toEqual(['a', 'b', 'c']);
 });
 
-containerTest('a topic that nobody created is not there', async () => {
+kafkaTest('a topic that nobody created is not there', async () => {
   const producer = await openProducer({ brokers: [...single.brokers], retry: { retries: 0 } });
   await expect(send(producer, `harness.${randomUUID()}`, 'lost')).rejects.toThrow('does not host this topic');
 });
 
-containerTest('a node that is killed comes back on the same port with what it confirmed', async () => {
+kafkaTest('a node that is killed comes back on the same port with what it confirmed', async () => {
   const config = { brokers: [...single.brokers] };
   const topic = await createTopic(single);
   await send(await openProducer(config), topic, 'survives');
@@ -109,7 +109,7 @@ containerTest('a node that is killed comes back on the same port with what it co
   expect(await receive(config, topic, 1)).toEqual(['survives']);
 });
 
-containerTest('restart ends a node in good order', async () => {
+kafkaTest('restart ends a node in good order', async () => {
   const config = { brokers: [...single.brokers] };
   const topic = await createTopic(single);
   await send(await openProducer(config), topic, 'stays');
@@ -117,7 +117,7 @@ containerTest('restart ends a node in good order', async () => {
   expect(await receive(config, topic, 1)).toEqual(['stays']);
 });
 
-containerTest('a paused node keeps connections and answers after it is unpaused', async () => {
+kafkaTest('a paused node keeps connections and answers after it is unpaused', async () => {
   const topic = await createTopic(single);
   const producer = await openProducer({ brokers: [...single.brokers], requestTimeout: 20_000 });
   await send(producer, topic, 'before');
@@ -128,7 +128,7 @@ containerTest('a paused node keeps connections and answers after it is unpaused'
   await confirmed;
 });
 
-containerTest('a cut closes the way to every node, and the client goes on through the proxies', async () => {
+kafkaTest('a cut closes the way to every node, and the client goes on through the proxies', async () => {
   const [proxies, config] = await openProxies(cluster);
   const topic = await createTopic(cluster, 3);
   const producer = await openProducer(config);
@@ -140,7 +140,7 @@ containerTest('a cut closes the way to every node, and the client goes on throug
   await expect(openProducer({ ...config, retry: { retries: 0 } })).rejects.toThrow('ECONNREFUSED');
 });
 
-containerTest('a lost confirm is a message that the cluster has stored', async () => {
+kafkaTest('a lost confirm is a message that the cluster has stored', async () => {
   const [proxies, config] = await openProxies(single);
   const topic = await createTopic(single);
   const producer = await openProducer({ ...config, retry: { retries: 0 } });
@@ -155,7 +155,7 @@ containerTest('a lost confirm is a message that the cluster has stored', async (
   expect(await unconfirmed).toBe('unconfirmed');
 });
 
-containerTest('a black hole stops confirms, latency delays them', async () => {
+kafkaTest('a black hole stops confirms, latency delays them', async () => {
   const [proxies, config] = await openProxies(single);
   const topic = await createTopic(single);
   const producer = await openProducer(config);
@@ -172,7 +172,7 @@ containerTest('a black hole stops confirms, latency delays them', async () => {
   await confirmed;
 });
 
-containerTest('a leader moves to the node that is named', async () => {
+kafkaTest('a leader moves to the node that is named', async () => {
   const topic = await createTopic(cluster);
   const producer = await openProducer({ brokers: [...cluster.brokers] });
   await send(producer, topic, 'before');
@@ -184,7 +184,7 @@ containerTest('a leader moves to the node that is named', async () => {
   expect(await receive({ brokers: [...cluster.brokers] }, topic, 2)).toEqual(['before', 'after']);
 });
 
-containerTest('a cluster goes on when the leader is killed and takes the node back', async () => {
+kafkaTest('a cluster goes on when the leader is killed and takes the node back', async () => {
   const config = { brokers: [...cluster.brokers] };
   const topic = await createTopic(cluster);
   const producer = await openProducer({ ...config, retry: { retries: 8, initialRetryTime: 200 } });
@@ -205,7 +205,7 @@ function login(mechanism: SASLOptions['mechanism'], password = kafkaPassword): S
   return { mechanism, username: kafkaUser, password } as SASLOptions;
 }
 
-containerTest('secured listeners take every mechanism and refuse who has no password', async () => {
+kafkaTest('secured listeners take every mechanism and refuse who has no password', async () => {
   const { sasl = [], saslTls = [], ca = '' } = single.secured ?? {};
   const topic = await createTopic(single);
   const once = { retry: { retries: 0 } };
@@ -220,7 +220,7 @@ containerTest('secured listeners take every mechanism and refuse who has no pass
   }
 });
 
-containerTest('TLS listeners show a certificate that only the given authority vouches for', async () => {
+kafkaTest('TLS listeners show a certificate that only the given authority vouches for', async () => {
   const { tls = [], saslTls = [], ca = '' } = single.secured ?? {};
   const topic = await createTopic(single);
   await send(await openProducer({ brokers: [...tls], ssl: { ca } }), topic, 'encrypted');
@@ -231,7 +231,7 @@ containerTest('TLS listeners show a certificate that only the given authority vo
   await expect(unknown).rejects.toThrow('self-signed certificate');
 });
 
-containerTest('a Kafka given by its brokers is taken as it is and refuses faults that need a container', async () => {
+kafkaTest('a Kafka given by its brokers is taken as it is and refuses faults that need a container', async () => {
   vi.stubEnv('WAYBILL_KAFKA_BROKERS', cluster.brokers.join(', '));
   const lines: string[] = [];
   const given = await startKafka({ progress: (line) => lines.push(line) });

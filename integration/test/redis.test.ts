@@ -2,7 +2,7 @@ import { Redis } from 'ioredis';
 import { afterEach, expect, onTestFinished, vi } from 'vitest';
 
 import { startRedis } from '../src/index.ts';
-import { containerTest } from './shared.ts';
+import { redisTest } from './shared.ts';
 
 afterEach(() => {
   vi.unstubAllEnvs();
@@ -19,7 +19,7 @@ async function ask<T>(url: string, work: (client: Redis) => Promise<T>): Promise
   }
 }
 
-containerTest('a Redis that is killed comes back with what it answered for', async () => {
+redisTest('a Redis that is killed comes back with what it answered for', async () => {
   const server = await startRedis();
   onTestFinished(() => server.stop());
   expect(server.version).toMatch(/^\d+\.\d+\.\d+/);
@@ -30,7 +30,7 @@ containerTest('a Redis that is killed comes back with what it answered for', asy
   expect(await ask(server.url, (client) => client.get('name'))).toBe('value');
 });
 
-containerTest('a Redis given by URL is taken as it is and refuses faults that need a container', async () => {
+redisTest('a Redis given by URL is taken as it is and refuses faults that need a container', async () => {
   const server = await startRedis();
   onTestFinished(() => server.stop());
   vi.stubEnv('WAYBILL_REDIS_URL', server.url);

@@ -1,6 +1,7 @@
 import { inject, test } from 'vitest';
 
 import { attachRabbitmq, type Rabbitmq, type ToxiproxyDescriptor } from '../src/index.ts';
+import { setting } from '../src/setting.ts';
 
 const containers = inject('containers');
 
@@ -9,6 +10,15 @@ export const hasContainers: boolean = containers !== undefined;
 
 /** A test that needs a container: left out where there are none. */
 export const containerTest = hasContainers ? test : test.skip;
+
+/** False when `WAYBILL_KAFKA_BROKERS` gives the Kafka: it would be taken for one that a test may break. */
+export const hasKafkaContainers: boolean = hasContainers && setting('WAYBILL_KAFKA_BROKERS') === undefined;
+
+/** A test that needs a Kafka of its own: left out where there is none. */
+export const kafkaTest = hasKafkaContainers ? test : test.skip;
+
+/** A test that needs a Redis of its own: left out when `WAYBILL_REDIS_URL` gives one. */
+export const redisTest = hasContainers && setting('WAYBILL_REDIS_URL') === undefined ? test : test.skip;
 
 /**
  * The broker of the whole run. Other files use it at the same time: put faults into a proxy of your own, and start a

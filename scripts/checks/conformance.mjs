@@ -23,9 +23,9 @@ export async function check() {
 /** What the recorded runs lack, or show. */
 export function problemsOfReports(reports, scenarios, subjects) {
   const known = new Set(scenarios.map(({ id }) => id));
-  const missing = subjects
-    .filter(({ driver }) => !reports.some((report) => report.driver === driver))
-    .map(({ driver }) => `${RESULTS} has no run of ${driver}: pnpm conformance --full ${driver} --record`);
+  const missing = [...new Set(subjects.map(({ driver }) => driver))]
+    .filter((name) => !reports.some(({ driver }) => driver === name))
+    .map((driver) => `${RESULTS} has no run of ${driver}: pnpm conformance --full ${driver} --record`);
   return [
     ...missing,
     ...reports.flatMap(({ driver, version, results }) => {

@@ -45,9 +45,9 @@ function mergedResults(recorded, fresh) {
   ];
 }
 
-/** 4.3.6 follows 4.3.5 and stands beside 4.0.5. */
+/** 4.3.6 follows 4.3.5 and stands beside 4.0.5, and beside "4.3.6, 3 nodes". */
 function sameLine({ version }, other) {
-  const line = (text) => text.split('.').slice(0, 2).join('.');
+  const line = (text) => text.replace(/^(\d+\.\d+)[^,]*/, '$1');
   return line(version) === line(other);
 }
 

@@ -14,6 +14,7 @@ const KAFKA = [
 /**
  * `harness`: the module to test, as built. `driver`: its row in docs/capabilities.json; `sources`: a change of these
  * concerns it; `real`: it needs a broker beside this process, which `setting` gives by URL. `capabilities` needs none.
+ * `isVariant`: for the quick set only, and not on record; `onlyFull`: the reverse.
  */
 export const SUBJECTS = [
   {
@@ -25,7 +26,7 @@ export const SUBJECTS = [
     capabilities: async () => (await built('packages/memory/dist/index.js')).memory().capabilities,
   },
   ...['annotated', 'sparse'].map((variant) => ({
-    // What brokers differ in, where it costs nothing: for the quick set only, and not on record.
+    // What brokers differ in, where it costs nothing.
     name: `memory-${variant}`,
     driver: 'memory',
     harness: `integration/dist/conformance/memory-${variant}.js`,
@@ -62,13 +63,13 @@ export const SUBJECTS = [
       (await built('packages/kafka/dist/index.js')).kafka({ brokers: ['localhost:9092'] }).capabilities,
   },
   {
-    // Faults of the broker concern one node of it. The same version as the other one, and so not on record.
+    // What can be survived without one node is. The quick set has no fault of nodes, and runs on one.
     name: 'kafka-three',
     driver: 'kafka',
     harness: 'integration/dist/conformance/kafka-three.js',
     sources: KAFKA,
     real: true,
-    isVariant: true,
+    onlyFull: true,
     setting: 'WAYBILL_KAFKA_BROKERS',
   },
   {
@@ -94,6 +95,18 @@ export function subjectsNamed(names) {
     );
   }
   return names.length === 0 ? SUBJECTS : SUBJECTS.filter(({ name }) => names.includes(name));
+}
+
+/** Each gives a broker that runs; then no container is started. */
+const GIVING = ['WAYBILL_RABBITMQ_URL', 'WAYBILL_KAFKA_BROKERS'];
+
+/** Where the quick set runs when nobody names anything: on all that this environment lets it. */
+export function quickSubjects(subjects, environment) {
+  const isSet = (setting) => Boolean(environment[setting]);
+  const isGiven = GIVING.some(isSet);
+  return subjects.filter(
+    ({ setting, onlyFull }) => onlyFull !== true && (!isGiven || setting === undefined || isSet(setting)),
+  );
 }
 
 /** What each driver declares, by its name. */

@@ -4,6 +4,7 @@ import { problemsOfCapabilities, problemsOfReports } from '../checks/conformance
 import { choose } from '../conformance/choice.mjs';
 import { merged, page } from '../conformance/record.mjs';
 import { countRuns } from '../conformance/run.mjs';
+import { quickSubjects, SUBJECTS } from '../conformance/subjects.mjs';
 
 const subjects = [
   { name: 'memory', driver: 'memory', sources: ['packages/memory/'], real: false },
@@ -30,6 +31,31 @@ describe('the broker for the full set', () => {
     [[], 5, 'kafka', 'it is its turn'],
   ])('after a change of %j on turn %i is %s', (changed, turn, name, why) => {
     expect(choose(subjects, changed, turn)).toMatchObject({ subject: { name }, why });
+  });
+});
+
+describe('the quick set of all', () => {
+  const all = [
+    { name: 'memory' },
+    { name: 'rabbitmq', setting: 'WAYBILL_RABBITMQ_URL' },
+    { name: 'kafka', setting: 'WAYBILL_KAFKA_BROKERS' },
+    { name: 'kafka-three', setting: 'WAYBILL_KAFKA_BROKERS', onlyFull: true },
+  ];
+
+  it.each([
+    [{}, ['memory', 'rabbitmq', 'kafka']],
+    [{ WAYBILL_KAFKA_BROKERS: '' }, ['memory', 'rabbitmq', 'kafka']],
+    [{ WAYBILL_KAFKA_BROKERS: 'localhost:9092' }, ['memory', 'kafka']],
+    [{ WAYBILL_RABBITMQ_URL: 'amqp://localhost' }, ['memory', 'rabbitmq']],
+  ])('with %j runs on %j', (environment, names) => {
+    expect(quickSubjects(all, environment).map(({ name }) => name)).toEqual(names);
+  });
+
+  it('leaves out no driver, and only what the full set has', () => {
+    const quick = quickSubjects(SUBJECTS, {});
+    const left = SUBJECTS.filter((subject) => !quick.includes(subject));
+    expect(new Set(quick.map(({ driver }) => driver))).toEqual(new Set(SUBJECTS.map(({ driver }) => driver)));
+    expect(left.map(({ name, isVariant }) => [name, isVariant])).toEqual([['kafka-three', undefined]]);
   });
 });
 
@@ -71,6 +97,14 @@ describe('a run of some scenarios', () => {
   it('of another line of versions stands beside', () => {
     const fresh = { ...report('rabbitmq', { one: 'passed' }), version: '4.0.5' };
     expect(merged([report('rabbitmq', { one: 'passed' })], [fresh])).toHaveLength(2);
+  });
+
+  it('of another number of nodes stands beside, and renews its own line', () => {
+    const three = { ...report('kafka', { one: 'failed' }), version: '4.3.6, 3 nodes' };
+    const renewed = { ...report('kafka', { one: 'passed' }), version: '4.3.7, 3 nodes' };
+    const recorded = merged([report('kafka', { one: 'passed' })], [three]);
+    expect(recorded.map(({ version }) => version)).toEqual(['4.3.6', '4.3.6, 3 nodes']);
+    expect(merged(recorded, [renewed]).map(({ version }) => version)).toEqual(['4.3.6', '4.3.7, 3 nodes']);
   });
 });
 

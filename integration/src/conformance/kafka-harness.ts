@@ -21,7 +21,7 @@ interface Running extends Cluster {
 }
 
 export interface KafkaHarnessOptions {
-  /** Of three the faults of the broker concern one, and the cluster goes on. */
+  /** Of three, one can be killed alone. */
   readonly nodes: 1 | 3;
   /** Scenarios at the same time. */
   readonly parallel: number;
@@ -42,7 +42,8 @@ export function kafkaHarness({ nodes, parallel }: KafkaHarnessOptions): Harness 
   const why = `the broker is given by ${BROKERS_SETTING}`;
   return {
     name: 'kafka',
-    version: async () => (await start()).kafka.version,
+    version: async () => versionOf((await start()).kafka, nodes),
+    nodes,
     faults: isGiven ? ALWAYS : [...CONTAINERS, ...ALWAYS],
     ...(isGiven ? { without: Object.fromEntries(CONTAINERS.map((fault) => [fault, why])) } : {}),
     parallel,
@@ -56,6 +57,11 @@ export function kafkaHarness({ nodes, parallel }: KafkaHarnessOptions): Harness 
       forgetTraces();
     },
   };
+}
+
+/** A cluster of several nodes is a line of its own in reports. */
+function versionOf({ version }: Kafka, nodes: number): string {
+  return nodes === 1 ? version : `${version}, ${nodes} nodes`;
 }
 
 /** Groups of killed processes have members for a while after their session has closed. */

@@ -1,4 +1,4 @@
-import type { Session } from '@waybill/conformance';
+import type { Extent, Session } from '@waybill/conformance';
 import type { Driver } from '@waybill/core';
 import { deadName, type Queue } from '@waybill/core/driver';
 import kafkajs, { type ITopicConfig } from 'kafkajs';
@@ -27,10 +27,10 @@ export class KafkaSession implements Session {
   readonly #proxies: KafkaProxies | undefined;
   readonly #refused = new Map<string, ITopicConfig>();
   readonly #onClose: (isOurs: IsOurs) => void;
-  /** A queue of this session, by which the node for faults is chosen. */
+  /** A queue of this session, by which the node to kill is chosen. */
   #queue: string | undefined;
-  /** The node that has a fault, and how to mend it. */
-  #broken: { readonly node: KafkaNode; readonly mend: () => Promise<void> } | undefined;
+  /** How to mend what has a fault, all nodes at the same time: one alone would wait for the others. */
+  #mending: readonly (() => Promise<void>)[] = [];
   readonly worker: NonNullable<Session['worker']>;
   readonly faults: Session['faults'];
 
@@ -46,8 +46,8 @@ export class KafkaSession implements Session {
     this.worker = { url: new URL('./kafka-driver.js', import.meta.url).href, options: optionsFor(kafka, proxies) };
     this.faults = {
       ...(proxies === undefined ? {} : networkFaults(proxies)),
-      pause: (on) => (on ? this.#break('pause', 'unpause') : this.#mend()),
-      kill: () => this.#break('kill', 'start'),
+      pause: (on) => (on ? this.#break(kafka.nodes, 'pause', 'unpause') : this.#mend()),
+      kill: async (extent) => this.#break(await this.#nodesOf(extent), 'kill', 'start'),
       start: () => this.#mend(),
       refuseDeadLane: (queue, on) => (on ? this.#removeDeadLane(queue) : this.#restoreDeadLane(queue)),
     };
@@ -69,28 +69,24 @@ export class KafkaSession implements Session {
     await removeIdle(this.#kafka.brokers, isOurs);
   }
 
-  async #break(fault: 'kill' | 'pause', mending: 'start' | 'unpause'): Promise<void> {
-    const node = await this.#nodeForFaults();
-    this.#broken = { node, mend: node[mending] };
-    await node[fault]();
+  async #break(nodes: readonly KafkaNode[], fault: 'kill' | 'pause', mending: 'start' | 'unpause'): Promise<void> {
+    this.#mending = nodes.map((node) => node[mending]);
+    await Promise.all(nodes.map((node) => node[fault]()));
   }
 
   async #mend(): Promise<void> {
-    const broken = this.#broken;
-    this.#broken = undefined;
-    await broken?.mend();
+    const mending = this.#mending;
+    this.#mending = [];
+    await Promise.all(mending.map((mend) => mend()));
   }
 
-  /** The one that leads the first partition of a queue of this session; before there is one, the last. */
-  async #nodeForFaults(): Promise<KafkaNode> {
+  /** One is that which leads the first partition of a queue of this session. */
+  async #nodesOf(extent: Extent = 'broker'): Promise<readonly KafkaNode[]> {
     const { nodes } = this.#kafka;
-    const leader =
-      nodes.length === 1 || this.#queue === undefined
-        ? undefined
-        : await this.#kafka.leaderOf(this.#queue, 0).catch(() => undefined);
-    const node = nodes.find(({ id }) => id === leader) ?? nodes.at(-1);
-    if (node === undefined) throw new Error('The cluster has no node.');
-    return node;
+    if (extent === 'broker' || nodes.length === 1) return nodes;
+    if (this.#queue === undefined) throw new Error('Before a node is killed, a driver of the session makes a queue.');
+    const leader = await this.#kafka.leaderOf(this.#queue, 0);
+    return nodes.filter(({ id }) => id === leader);
   }
 
   /** No setting has a topic refuse writes for a while: `min.insync.replicas` counts for no more than it has replicas. */

@@ -9,8 +9,8 @@ export interface Mutant {
   readonly replace: string;
   /** The scenarios that must fail with it. */
   readonly caughtBy: readonly [string, ...string[]];
-  /** The broker on which they do. @default 'memory' */
-  readonly broker?: 'rabbitmq';
+  /** Where they do: a harness of `conformance/`. Those of this process are one table. @default 'memory' */
+  readonly broker?: 'memory' | 'memory-sparse' | 'rabbitmq';
 }
 
 /** `source` with the defect. Throws when the piece is not there exactly once: the mutant is out of date. */

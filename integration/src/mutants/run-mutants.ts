@@ -12,7 +12,7 @@ const { values } = parseArgs({ options: { broker: { type: 'string', default: 'me
 const broker = values.broker === 'rabbitmq' ? 'rabbitmq' : 'memory';
 const deadlines = new Map(SCENARIOS.map(({ id, deadlineMs }) => [id, deadlineMs]));
 /** The longest first, so that none of them is alone at the end. */
-const mutants = MUTANTS.filter((each) => (each.broker ?? 'memory') === broker && each.name.includes(values.only ?? ''))
+const mutants = MUTANTS.filter((each) => tableOf(each) === broker && each.name.includes(values.only ?? ''))
   .map((mutant) => ({ mutant, upToMs: Math.max(...mutant.caughtBy.map((id) => deadlines.get(id) ?? 0)) }))
   .toSorted((a, b) => b.upToMs - a.upToMs)
   .map(({ mutant }) => mutant);
@@ -24,10 +24,15 @@ interface Run {
   readonly said: string;
 }
 
+/** The table that a mutant is in: with what needs no broker, or with one real broker. */
+function tableOf(mutant: Mutant): keyof typeof AT_ONCE {
+  return mutant.broker === 'rabbitmq' ? 'rabbitmq' : 'memory';
+}
+
 /** Runs the scenarios that must catch a mutant, in a process of its own. */
-function run({ name, caughtBy }: Mutant): Promise<Run> {
+function run({ name, caughtBy, broker: harness = 'memory' }: Mutant): Promise<Run> {
   return new Promise((resolve) => {
-    const child = fork(fileURLToPath(new URL('./run-one.js', import.meta.url)), [broker, ...caughtBy], {
+    const child = fork(fileURLToPath(new URL('./run-one.js', import.meta.url)), [harness, ...caughtBy], {
       execArgv: ['--import', new URL('./register.js', import.meta.url).href],
       env: { ...process.env, WAYBILL_MUTANT: name },
       stdio: ['ignore', 'ignore', 'pipe', 'ipc'],

@@ -1,6 +1,9 @@
 import type { Driver } from '@waybill/core';
 import type { Queue, Topology } from '@waybill/core/driver';
 
+/** `node`: one is enough, if the broker has several and goes on without it. @default 'broker' */
+export type Extent = 'broker' | 'node';
+
 /** What can be done to a broker or its network while a scenario runs. */
 export interface Faults {
   /** Breaks every open connection of the session; new ones are taken. */
@@ -11,11 +14,11 @@ export interface Faults {
   delay(ms: number): Promise<void>;
   /** While on, the broker stores what it is sent, and its answers get lost. */
   loseConfirms(on: boolean): Promise<void>;
-  /** While on, the broker hangs: connections stay open, nothing is answered. */
+  /** While on, the broker hangs, with all its nodes: connections stay open, nothing is answered. */
   pause(on: boolean): Promise<void>;
-  /** Ends the broker as a crash does. */
-  kill(): Promise<void>;
-  /** Brings a killed broker back, with what it had stored. */
+  /** Ends the broker as a crash does: with all its nodes, or of a cluster one that the session's queues are on. */
+  kill(extent?: Extent): Promise<void>;
+  /** Brings back whatever was killed, with what it had stored. */
   start(): Promise<void>;
   /** While on, copies to the dead lane of this queue are not stored. It holds no letter then. */
   refuseDeadLane(queue: Queue, on: boolean): Promise<void>;
@@ -68,6 +71,8 @@ export interface Harness {
   readonly without?: Partial<Readonly<Record<FaultName, string>>>;
   /** Scenarios at the same time. @default 4 */
   readonly parallel?: number;
+  /** How many nodes the broker has. With several it goes on when one is killed. @default 1 */
+  readonly nodes?: number;
   /** Every session has a whole broker of its own, so that no fault reaches another one's. @default false */
   readonly isolated?: boolean;
   /** Words that must appear in no error, event or report: passwords. */

@@ -1,5 +1,14 @@
 export { GUARANTEES, type Guarantee } from './guarantees.ts';
-export type { CreateDriver, DriverSettings, FaultName, Faults, Harness, Session, WorkerModule } from './harness.ts';
+export type {
+  CreateDriver,
+  DriverSettings,
+  Extent,
+  FaultName,
+  Faults,
+  Harness,
+  Session,
+  WorkerModule,
+} from './harness.ts';
 export type { Entry, History, What } from './history.ts';
 export type { Kit } from './kit.ts';
 export { registerConformance, type RegisterOptions } from './register.ts';

@@ -157,7 +157,7 @@ export const atLeastOnce: readonly Scenario[] = [
       await sendWork(bus, range(60));
       const inTheMiddle = (): boolean => done.size >= 20 && range(3).every((n) => runs.some((run) => run.n === n));
       await kit.eventually('three handlers run and 20 have ended', inTheMiddle, 20_000);
-      await kit.faults.kill();
+      await kit.faults.kill('node');
       await kit.faults.start();
       await kit.eventually('all are handled', () => done.size >= 60, 25_000).catch(() => undefined);
       const missing = range(60).filter((n) => !done.has(n));

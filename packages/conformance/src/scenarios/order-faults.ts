@@ -206,7 +206,7 @@ class Churn {
 
   async #restartBroker(): Promise<void> {
     const from = Date.now();
-    await this.#kit.faults.kill();
+    await this.#kit.faults.kill('node');
     await this.#kit.faults.start();
     this.deaths.push({ from, until: Date.now() + NOTICED_MS });
   }

@@ -113,7 +113,7 @@ export const recovery: readonly Scenario[] = [
       const load = new Load(bus, 50);
       const publishing = load.publish(3_000, 400);
       await load.reaches(1_000);
-      await kit.faults.kill();
+      await kit.faults.kill('node');
       await sleep(2_000);
       await kit.faults.start();
       await publishing;

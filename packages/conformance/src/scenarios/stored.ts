@@ -139,7 +139,7 @@ export const stored: readonly Scenario[] = [
       const load = new Publishes(bus);
       const publishing = load.publish(range(0, 100_000), 10);
       await kit.eventually('500 are stored', () => load.ids('stored').length >= 500, 20_000);
-      await kit.faults.kill();
+      await kit.faults.kill('node');
       const meanwhile = range(100_000, 100_050);
       try {
         await load.publish(meanwhile);
@@ -149,11 +149,9 @@ export const stored: readonly Scenario[] = [
       }
       await publishing;
       const resolved = new Set(load.ids('stored'));
-      kit.same(
-        meanwhile.map(noteId).filter((id) => resolved.has(id)),
-        [],
-        'what resolves without a broker',
-      );
+      const early = meanwhile.map(noteId).filter((id) => resolved.has(id));
+      // What is left of a cluster stores them.
+      if ((kit.harness.nodes ?? 1) === 1) kit.same(early, [], 'what resolves without a broker');
       await load.untilStored(kit, range(200_000, 201_000), 20_000);
       // What is rejected and tried all the same is stored by then.
       await bus.close({ deadlineMs: 10_000 });
