@@ -85,7 +85,7 @@ export class KafkaSession implements Session {
     const { nodes } = this.#kafka;
     if (extent === 'broker' || nodes.length === 1) return nodes;
     if (this.#queue === undefined) throw new Error('Before a node is killed, a driver of the session makes a queue.');
-    const leader = await this.#kafka.leaderOf(this.#queue, 0);
+    const leader = await this.#kafka.leaderOf(deadName(this.#queue), 0);
     return nodes.filter(({ id }) => id === leader);
   }
 

@@ -22,7 +22,7 @@ const Lost = defineEvent('note.lost', z.object({ n: z.number() }), { topic: 'not
 const Work = defineCommand('work.do', z.object({ n: z.number() }));
 const work = defineQueue('work', { handles: [Work] });
 
-const OWN = ['', '.delay.1h', '.delay.5m', '.delay.30s', '.delay.5s', '.delay.1s'];
+const OWN = ['.delay.0s', '.delay.1h', '.delay.5m', '.delay.30s', '.delay.5s', '.delay.1s'];
 
 function ownTopics(queue: string): readonly string[] {
   return OWN.map((end) => `${queue}${end}`);
@@ -111,12 +111,12 @@ kafkaTest('settings that would delete what nobody has handled are refused', asyn
   ] as const) {
     const bus = openBus(brokers, { uses: [notes] });
     await bus.provision('create');
-    for (const topic of [`${bus.prefix}.notes`, `${bus.prefix}.notes.dead`, `${bus.prefix}.notes.delay.5s`]) {
+    for (const topic of [`${bus.prefix}.notes.delay.0s`, `${bus.prefix}.notes.dead`, `${bus.prefix}.notes.delay.5s`]) {
       await setConfig(admin, topic, name, value);
     }
     const refused = await failureOf(openBus(brokers, { uses: [notes], prefix: bus.prefix }).provision('create'));
     expect(refused).toMatchObject({ code: 'CONFLICT' });
-    for (const end of ['', '.dead', '.delay.5s']) {
+    for (const end of ['.delay.0s', '.dead', '.delay.5s']) {
       expect(String(refused)).toContain(`Topic "${bus.prefix}.notes${end}" has ${name} ${value}, and must have`);
     }
   }

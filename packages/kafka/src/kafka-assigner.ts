@@ -16,7 +16,7 @@ export function writeClaims(claims: readonly Claim[]): string {
 /** Busy ones first: they are kept before others. */
 function readClaims(text: string): readonly Claim[] {
   const parts = text === '' ? [] : text.split(',');
-  const claims = parts.map((part) => ({ slot: Number.parseInt(part, 10), busy: part.endsWith(BUSY) }));
+  const claims = parts.map((part) => ({ slot: Math.trunc(Number(part.replace(BUSY, ''))), busy: part.endsWith(BUSY) }));
   return claims.filter(({ slot }) => slot >= 0).toSorted((a, b) => Number(b.busy) - Number(a.busy));
 }
 

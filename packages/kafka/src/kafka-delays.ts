@@ -13,6 +13,11 @@ export function delayTopics(queue: string): readonly string[] {
   return STEPS.map(({ name }) => `${queue}.delay.${name}`);
 }
 
+/** What is sent to the queue itself. Not of its name: an event topic may have that. */
+export function ownTopic(queue: string): string {
+  return `${queue}.delay.0s`;
+}
+
 /** Equal delays are in one topic, and so due in the order in which they are stored. */
 export function delayTopicOf(queue: string, delayMs: number): string {
   const step = STEPS.find(({ ms }) => delayMs >= ms) ?? STEPS.at(-1);
@@ -21,10 +26,10 @@ export function delayTopicOf(queue: string, delayMs: number): string {
 
 /** All topics that are read for a queue's work lane. */
 export function workTopics({ name, bindings }: Queue): readonly string[] {
-  return [...new Set(bindings.map(({ topic }) => topic.name)), name, ...delayTopics(name)];
+  return [...new Set(bindings.map(({ topic }) => topic.name)), ownTopic(name), ...delayTopics(name)];
 }
 
 /** Topics that only this queue uses. */
 export function ownTopics(queue: string): readonly string[] {
-  return [queue, ...delayTopics(queue), deadName(queue)];
+  return [ownTopic(queue), ...delayTopics(queue), deadName(queue)];
 }

@@ -19,10 +19,11 @@ import type { ClientLine } from './client/port.ts';
 import { KafkaAdmin } from './kafka-admin.ts';
 import { KafkaDeadLane } from './kafka-dead-lane.ts';
 import { delayTopics, ownTopics, workTopics } from './kafka-delays.ts';
+import type { Source } from './kafka-holdings.ts';
 import { checkOptions, type KafkaOptions, type Settings } from './kafka-options.ts';
 import { KafkaPublisher, PRODUCERS } from './kafka-publisher.ts';
 import { KafkaRegistry } from './kafka-registry.ts';
-import { KafkaSubscription, type Source } from './kafka-subscription.ts';
+import { KafkaSubscription } from './kafka-subscription.ts';
 
 export interface KafkaDriver extends Driver {
   readonly admin: Admin;

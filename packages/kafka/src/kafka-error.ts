@@ -58,6 +58,11 @@ const RULES: readonly Rule[] = [
   { when: /^(INVALID_RECORD|CORRUPT_MESSAGE|INVALID_TIMESTAMP) /, code: 'INVALID_MESSAGE', advice: '' },
   { when: /^THROTTLING_QUOTA_EXCEEDED /, code: 'THROTTLED', advice: '' },
   { when: /^OFFSET_METADATA_TOO_LARGE /, code: 'TOO_LARGE', advice: "Raise the brokers' offset.metadata.max.bytes." },
+  {
+    when: /Closed connection/,
+    code: 'UNAVAILABLE',
+    advice: 'Check that the broker runs, and whether this port wants TLS or credentials.',
+  },
   { when: /^(ECONNRESET|EPIPE) /, code: 'UNAVAILABLE', advice: RECONNECTS },
   {
     when: /CERT|self-signed|TLS|SSL|EPROTO/,
@@ -111,9 +116,7 @@ interface Wrapper {
 /** Of several things that went wrong, the first. Node's own errors of several addresses have a code themselves. */
 function firstOf(error: Wrapper): unknown {
   if ((error as Error).name === 'KafkaJSAggregateError') return error.errors?.[0];
-  return Array.isArray(error.partitions)
-    ? error.partitions.find((failed) => failed.error instanceof Error)?.error
-    : undefined;
+  return error.partitions?.find((failed) => failed.error instanceof Error)?.error;
 }
 
 /** kafkajs wraps what went wrong in what it did about it. */

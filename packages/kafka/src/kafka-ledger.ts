@@ -129,7 +129,8 @@ export class Ledger {
     };
     const fresh = (offset: number): number => (offset < reserved ? 1 : 0);
     for (const { offset, before, handed } of open) {
-      add(offset + 1, before + (handed ? 1 : before === 0 ? fresh(offset) : 0));
+      const isNew = handed || (before === 0 && offset < reserved);
+      add(offset + 1, before + (isNew ? 1 : 0));
     }
     // What was not read yet: as it was, and the reserve where nothing was.
     let from = this.#next;

@@ -1,6 +1,6 @@
 import { deadName, type Queue, type Topology } from '@waybill/core/driver';
 import type { NewTopic } from './client/port.ts';
-import { delayTopics, ownTopics } from './kafka-delays.ts';
+import { delayTopics, ownTopic, ownTopics } from './kafka-delays.ts';
 import type { Settings } from './kafka-options.ts';
 import { type KafkaRegistry, REGISTRY } from './kafka-registry.ts';
 
@@ -42,7 +42,7 @@ export function missingTopics(
   const configs = new Map<string, Readonly<Record<string, string>>>();
   const single = new Set([REGISTRY]);
   for (const { name } of topology.queues) {
-    configs.set(name, OWN);
+    configs.set(ownTopic(name), OWN);
     configs.set(deadName(name), OWN);
     single.add(deadName(name));
     for (const topic of delayTopics(name)) configs.set(topic, DELAY);
@@ -98,9 +98,9 @@ export function unboundTypes({ queues }: Topology, registry: KafkaRegistry): rea
 export function grownTopics({ queues }: Topology, registry: KafkaRegistry, counts: Counts): readonly string[] {
   const grown = queues.flatMap(({ name, ordered, bindings }) =>
     bindings.flatMap(({ topic, types }) => {
-      const since = types.map((type) => registry.find(name, topic.name, type)?.since.length).find((length) => length);
-      const count = counts.get(topic.name);
-      if (!ordered || since === undefined || count === undefined || count <= since) return [];
+      const since = Math.max(0, ...types.map((type) => registry.find(name, topic.name, type)?.since.length ?? 0));
+      const count = counts.get(topic.name) ?? 0;
+      if (!ordered || since === 0 || count <= since) return [];
       const change = `has ${count} partitions, and had ${since} when queue "${name}" was bound to it`;
       return [`Topic "${topic.name}" ${change}: keys moved to others, and the order of what was on its way is lost.`];
     }),
@@ -109,5 +109,5 @@ export function grownTopics({ queues }: Topology, registry: KafkaRegistry, count
 }
 
 function sharedBy({ name, bindings }: Queue): readonly string[] {
-  return [...bindings.map(({ topic }) => topic.name), name, ...delayTopics(name)];
+  return [...bindings.map(({ topic }) => topic.name), ownTopic(name), ...delayTopics(name)];
 }

@@ -1,6 +1,6 @@
 import { deadName, type OutgoingMessage } from '@waybill/core/driver';
 import type { OutgoingRecord } from './client/port.ts';
-import { delayTopicOf } from './kafka-delays.ts';
+import { delayTopicOf, ownTopic } from './kafka-delays.ts';
 
 /** A topic of events, a queue's own topic, one of its delay topics, or its dead topic. */
 export function toKafkaMessage(message: OutgoingMessage, now: number): OutgoingRecord {
@@ -10,7 +10,7 @@ export function toKafkaMessage(message: OutgoingMessage, now: number): OutgoingR
   if ('topic' in target) return { ...record, topic: target.topic };
   if (target.lane === 'dead') return { ...record, topic: deadName(target.queue) };
   const { notBefore = 0 } = message;
-  if (notBefore <= now) return { ...record, topic: target.queue };
+  if (notBefore <= now) return { ...record, topic: ownTopic(target.queue) };
   // When it is due travels as its time.
   return { ...record, topic: delayTopicOf(target.queue, notBefore - now), timestamp: notBefore };
 }

@@ -43,10 +43,10 @@ describe('delay topics', () => {
 
 describe('topics of a queue', () => {
   test('its work is in the topics it is bound to, each once, its own and its delay topics', () => {
-    expect(workTopics(queue)).toEqual(['orders', 'refunds', 'billing', ...DELAYS]);
+    expect(workTopics(queue)).toEqual(['orders', 'refunds', 'billing.delay.0s', ...DELAYS]);
   });
 
   test('those of others are not its own', () => {
-    expect(ownTopics('billing')).toEqual(['billing', ...DELAYS, 'billing.dead']);
+    expect(ownTopics('billing')).toEqual(['billing.delay.0s', ...DELAYS, 'billing.dead']);
   });
 });

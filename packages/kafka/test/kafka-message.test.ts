@@ -38,13 +38,13 @@ describe('to Kafka', () => {
   });
 
   test('a queue and its dead lane are topics of their own', () => {
-    expect(toKafkaMessage({ ...base, target: work }, NOW).topic).toBe('billing');
+    expect(toKafkaMessage({ ...base, target: work }, NOW).topic).toBe('billing.delay.0s');
     expect(toKafkaMessage({ ...base, target: { queue: 'billing', lane: 'dead' } }, NOW).topic).toBe('billing.dead');
   });
 
   test('what is due later waits in a delay topic, with its time', () => {
     const due = { ...base, target: work, notBefore: NOW };
-    expect(toKafkaMessage(due, NOW)).toMatchObject({ topic: 'billing' });
+    expect(toKafkaMessage(due, NOW)).toMatchObject({ topic: 'billing.delay.0s' });
     expect(toKafkaMessage(due, NOW)).not.toHaveProperty('timestamp');
     expect(toKafkaMessage(due, NOW - 1)).toMatchObject({ topic: 'billing.delay.1s', timestamp: NOW });
     expect(toKafkaMessage(due, NOW - 30_000)).toMatchObject({ topic: 'billing.delay.30s', timestamp: NOW });

@@ -1,7 +1,7 @@
 import { byDeadline, pause, systemClock, WaybillError } from '@waybill/core/driver';
 import kafkajs, { type Admin, type Kafka } from 'kafkajs';
 import { toWaybillError, typeOf } from '../kafka-error.ts';
-import { type FetchedPartition, openCluster, type OpenCluster } from './kafkajs-cluster.ts';
+import { coordinatorOf, openCluster, type OpenCluster } from './kafkajs-cluster.ts';
 import { byTopic } from './kafkajs-group.ts';
 import { visibleRecords } from './kafkajs-records.ts';
 import {
@@ -108,7 +108,7 @@ export class KafkajsAdmin implements ClientAdmin {
   async committed(groupId: string, places: readonly Place[]): Promise<ReadonlyMap<string, Committed>> {
     if (places.length === 0) return new Map();
     return this.#ask(`read what group ${groupId} committed`, async () => {
-      const coordinator = await this.#cluster.findGroupCoordinator({ groupId });
+      const coordinator = await coordinatorOf(this.#cluster, groupId);
       const topics = [...grouped(places)].map(([topic, partitions]) => ({ topic, partitions }));
       const { responses } = await coordinator.offsetFetch({ groupId, topics: topics as never });
       return new Map(
@@ -126,7 +126,7 @@ export class KafkajsAdmin implements ClientAdmin {
   async commit(groupId: string, offsets: readonly Commit[]): Promise<void> {
     if (offsets.length === 0) return;
     await this.#ask(`commit for group ${groupId}`, async () => {
-      const coordinator = await this.#cluster.findGroupCoordinator({ groupId });
+      const coordinator = await coordinatorOf(this.#cluster, groupId);
       await coordinator.offsetCommit({ groupId, ...NO_MEMBER, topics: byTopic(offsets) });
     });
   }
@@ -144,7 +144,7 @@ export class KafkajsAdmin implements ClientAdmin {
         topics: [{ topic, partitions: [{ partition, fetchOffset: String(from), maxBytes: BYTES }] }],
         rackId: '',
       });
-      const fetched = responses[0]?.partitions[0] as FetchedPartition | undefined;
+      const fetched = responses[0]?.partitions[0];
       return fetched === undefined ? { records: [], next: from } : visibleRecords(fetched, from);
     });
   }

@@ -19,6 +19,7 @@ export interface Node extends Omit<Broker, 'fetch'> {
     readonly groupAssignment: readonly { readonly memberId: string; readonly memberAssignment: Buffer }[];
   }): Promise<{ readonly memberAssignment: Buffer }>;
   heartbeat(request: GroupRequest): Promise<unknown>;
+  findGroupCoordinator(request: { readonly groupId: string; readonly coordinatorType: number }): Promise<unknown>;
   deleteRecords(request: {
     readonly topics: readonly {
       readonly topic: string;
@@ -27,6 +28,9 @@ export interface Node extends Omit<Broker, 'fetch'> {
   }): Promise<unknown>;
   leaveGroup(request: { readonly groupId: string; readonly memberId: string }): Promise<unknown>;
 }
+
+/** Of coordinators, there are those of transactions too. */
+const GROUP = 0;
 
 export interface GroupRequest {
   readonly groupId: string;
@@ -66,6 +70,20 @@ export interface FetchedMessage {
 export interface OpenCluster extends Omit<Cluster, 'findBroker' | 'findGroupCoordinator'> {
   findBroker(node: { readonly nodeId: string }): Promise<Node>;
   findGroupCoordinator(group: { readonly groupId: string }): Promise<Node>;
+}
+
+/** The node that keeps a group; kafkajs says only that it found none, whatever the reason. */
+export async function coordinatorOf(cluster: OpenCluster, groupId: string): Promise<Node> {
+  try {
+    return await cluster.findGroupCoordinator({ groupId });
+  } catch (error) {
+    if (!(error instanceof Error) || error.name !== 'KafkaJSGroupCoordinatorNotFound') throw error;
+    const [nodeId] = cluster.getNodeIds();
+    if (nodeId === undefined) throw error;
+    const node = await cluster.findBroker({ nodeId: String(nodeId) });
+    await node.findGroupCoordinator({ groupId, coordinatorType: GROUP });
+    throw error;
+  }
 }
 
 /**

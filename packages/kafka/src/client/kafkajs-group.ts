@@ -1,7 +1,7 @@
 import { byDeadline, pause, systemClock, WaybillError } from '@waybill/core/driver';
 import kafkajs, { type Kafka } from 'kafkajs';
 import { toWaybillError, typeOf } from '../kafka-error.ts';
-import { type Joined, type Node, type OpenCluster, openCluster } from './kafkajs-cluster.ts';
+import { coordinatorOf, type Joined, type Node, type OpenCluster, openCluster } from './kafkajs-cluster.ts';
 import { KafkajsFetchers } from './kafkajs-fetchers.ts';
 import type { Assignment, ClientGroup, Commit, GroupOptions, Member, Place, Share } from './port.ts';
 import { Wakeable } from './wakeable.ts';
@@ -13,9 +13,6 @@ const REBALANCE_TIMEOUT_MS = 15_000;
 const LEAVING_MS = 2_000;
 const FIRST_RETRY_MS = 100;
 const LONGEST_RETRY_MS = 1_000;
-
-/** Codes that do not get better by trying again. */
-const FINAL = new Set(['PERMISSION_DENIED', 'NOT_FOUND', 'CONFLICT', 'INVALID_ARGUMENT', 'UNSUPPORTED']);
 
 /** Membership: join, say that we live, commit, leave; by our own clock, whatever handlers and fetches do. */
 export class KafkajsGroup implements ClientGroup {
@@ -124,7 +121,7 @@ export class KafkajsGroup implements ClientGroup {
     const { groupId, sessionTimeoutMs, onLeaving, onAssigned } = this.#options;
     if (!this.#broken) await byDeadline(systemClock.now() + LEAVING_MS, onLeaving());
     const before = { memberId: this.#memberId, generation: this.#generation };
-    const coordinator = await this.#cluster.findGroupCoordinator({ groupId });
+    const coordinator = await coordinatorOf(this.#cluster, groupId);
     this.#coordinator = coordinator;
     const joined = await coordinator.joinGroup({
       groupId,
@@ -254,7 +251,7 @@ export class KafkajsGroup implements ClientGroup {
 
   async #findCoordinator(): Promise<void> {
     try {
-      this.#coordinator = await this.#cluster.findGroupCoordinator({ groupId: this.#options.groupId });
+      this.#coordinator = await coordinatorOf(this.#cluster, this.#options.groupId);
     } catch {
       // The next beat says so, and looks again.
     }
@@ -284,7 +281,8 @@ export class KafkajsGroup implements ClientGroup {
   #isRefused(error: unknown): boolean {
     const cause = toWaybillError(error, `join group ${this.#options.groupId}`);
     this.#failed(cause);
-    if (this.#started === undefined || !FINAL.has(cause.code)) return false;
+    // Whoever waits for the first time tries again, or gives up.
+    if (this.#started === undefined) return false;
     this.#started.reject(cause);
     this.#started = undefined;
     return true;

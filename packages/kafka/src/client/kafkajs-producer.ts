@@ -8,7 +8,6 @@ interface Placed extends Message {
   placed: number;
 }
 
-const ATTEMPTED = 'store messages';
 const ALL_REPLICAS = -1;
 
 /**
@@ -49,7 +48,7 @@ export class KafkajsProducer implements ClientProducer {
       const covered = new Set(stored.map(({ topicName, partition }) => `${topicName}/${partition}`));
       return missingFrom(covered, records, placed);
     } catch (error) {
-      const cause = toWaybillError(error, ATTEMPTED);
+      const cause = toWaybillError(error, `store messages in ${topicMessages.map(({ topic }) => topic).join(', ')}`);
       if (!this.#placing) throw cause;
       const failure = topicMessages.length === 1 && isRefusal(cause) ? cause : unknownOutcome(cause);
       return new Map(records.map((_, index) => [index, failure]));
@@ -90,7 +89,10 @@ function missingFrom(
   for (const [index, { topic }] of records.entries()) {
     const place = `${topic}/${placed[index]?.placed}`;
     if (covered.has(place)) continue;
-    failures.set(index, new WaybillError('UNAVAILABLE', `Could not ${ATTEMPTED}: ${place} moved to another node.`));
+    failures.set(
+      index,
+      new WaybillError('UNAVAILABLE', `Could not store messages in ${place}: it moved to another node.`),
+    );
   }
   return failures;
 }

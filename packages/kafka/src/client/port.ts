@@ -100,7 +100,7 @@ export interface Share {
 export type Assignment = ReadonlyMap<string, readonly number[]>;
 
 export interface ClientGroup {
-  /** Resolves once this process is a member; rejects with what cannot get better by itself. */
+  /** Resolves once this process is a member; rejects when it cannot join now. */
   start(): Promise<void>;
   /** Has all members join again, so that what this one no longer claims goes to others. */
   rejoin(): void;
