@@ -85,8 +85,8 @@ describe('a clean hand-over', () => {
     },
   ];
 
-  for (const { kind, queue, publish, consume } of kinds) {
-    kafkaTest(`${kind} repeats nothing when one of two processes closes, and loses nothing`, async () => {
+  describe.each(kinds)('of $kind', ({ queue, publish, consume }) => {
+    kafkaTest('repeats nothing when one of two processes closes, and loses nothing', async () => {
       const runs: Run[] = [];
       const prefix = uniquePrefix();
       const open = (): KafkaBus => openBus({ ...brokers, partitions: 6 }, { uses: [queue], prefix });
@@ -108,7 +108,7 @@ describe('a clean hand-over', () => {
       expect(shareOf('leaves')).toBe(left);
       if (queue === orders) expectOrder(runs);
     });
-  }
+  });
 });
 
 /** Runs of a key began in the order of its messages. */

@@ -39,7 +39,7 @@ type Mechanism = 'plain' | 'scram-sha-256' | 'scram-sha-512';
 const mechanisms: readonly Mechanism[] = ['plain', 'scram-sha-256', 'scram-sha-512'];
 
 function login(mechanism: Mechanism, password = kafkaPassword, username = kafkaUser): SASLOptions {
-  return { mechanism, username, password } as SASLOptions;
+  return { mechanism, username, password };
 }
 
 function secured(): SecuredListeners {
@@ -84,7 +84,7 @@ for (const { name, options } of ways) {
 const wrong = 'stickleback@amber/3';
 const CREDENTIALS = /authentication failed.*Check the sasl options: mechanism, user and password\.$/i;
 const CLOSED =
-  /(Closed connection|EPIPE|ECONNRESET).*Check that the brokers run and can be reached; the next call connects again\.$/;
+  /(Closed connection.*whether this port wants TLS or credentials|(EPIPE|ECONNRESET).*the next call connects again)\.$/;
 const CERTIFICATE = /self-signed certificate\. Check the ssl options, and that the port is one with TLS\.$/;
 
 interface Failure {
@@ -228,4 +228,34 @@ containerTest('who may read and write topics and read groups can publish, consum
   await Promise.all([1, 2, 3].map((n) => bus.publish(Noted, { n })));
   await eventually(() => expect(seen.toSorted()).toEqual([1, 2, 3]));
   await eventually(async () => expect(await bus.depth(notes)).toMatchObject({ ready: 0, deadLettered: 0 }));
+});
+
+containerTest('who may not create a topic is told which one', async () => {
+  const guest = { brokers: secured().sasl, sasl: login('plain', kafkaGuestPassword, kafkaGuest) };
+  const bus = openBus(guest, { uses: [notes] });
+  await allow(
+    { kind: 'topic', name: bus.prefix, operation: 'DESCRIBE' },
+    { kind: 'topic', name: 'waybill.bindings', operation: 'READ' },
+  );
+  const refused = await failureOf(bus.provision('create'));
+  expect(refused).toMatchObject(denied(`create topic "${bus.prefix}.note-events"`));
+});
+
+containerTest('who may not write to a topic is told which one', async () => {
+  const bus = await openAsGuest();
+  await allow(
+    { kind: 'topic', name: bus.prefix, operation: 'DESCRIBE' },
+    { kind: 'topic', name: 'waybill.bindings', operation: 'READ' },
+  );
+  expect(await failureOf(bus.publish(Noted, { n: 1 }))).toMatchObject(denied(`${bus.prefix}.note-events`));
+});
+
+containerTest('who may not join a group is told which one', async () => {
+  const bus = await openAsGuest();
+  await allow(
+    { kind: 'topic', name: bus.prefix, operation: 'READ' },
+    { kind: 'topic', name: 'waybill.bindings', operation: 'READ' },
+  );
+  const refused = await failureOf(bus.consume(notes, { 'note.taken': () => undefined }));
+  expect(refused).toMatchObject(denied(`group ${bus.prefix}.notes`));
 });

@@ -38,8 +38,8 @@ export function assign(
     for (let partition = 0; partition < count; partition += 1) {
       const owner = owners[partition];
       // While a new version is rolled out, not every member knows every topic.
-      const taker = takers.find(({ id }) => id === owner) ?? (takers[partition % takers.length] as Member);
-      const share = shares.get(taker.id);
+      const taker = takers.find(({ id }) => id === owner) ?? takers[partition % takers.length];
+      const share = shares.get(taker?.id ?? '');
       share?.set(topic, [...(share.get(topic) ?? []), partition]);
     }
   }

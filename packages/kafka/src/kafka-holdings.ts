@@ -78,7 +78,7 @@ export class KafkaHoldings {
       // It is told of again: this process may die from now on.
       if (partition.held.size > 0) partition.dirty = true;
     }
-    for (const place of places) if (this.find(place) === undefined) this.#add(place);
+    for (const place of places) if (!this.#partitions.has(placeName(place))) this.#add(place);
     this.#giveUp(surplus);
     void this.#openAll();
   }

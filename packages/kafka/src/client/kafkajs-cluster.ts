@@ -95,7 +95,7 @@ export function openCluster(kafka: Kafka, groupId: string): OpenCluster {
   kafka.consumer({
     groupId,
     allowAutoTopicCreation: false,
-    metadataMaxAge: 60_000,
+    metadataMaxAge: 30_000,
     partitionAssigners: [
       ({ cluster }) => {
         opened = cluster;

@@ -206,7 +206,7 @@ export class KafkajsGroup implements ClientGroup {
     }
   }
 
-  /** Whether a topic has other partitions than when this process joined; looked up about once a minute. */
+  /** Whether a topic has other partitions than when this process joined; looked up twice a minute. */
   #hasGrown(): boolean {
     void this.#cluster.refreshMetadataIfNecessary().catch(() => undefined);
     const grown = this.#options.topics.find((topic) => this.#countOf(topic) > (this.#counts.get(topic) ?? 0));

@@ -1,5 +1,5 @@
 import { WaybillError } from '@waybill/core/driver';
-import kafkajs, { type IHeaders, type Kafka, type Message, type Producer, type TopicMessages } from 'kafkajs';
+import kafkajs, { type Kafka, type Message, type Producer, type TopicMessages } from 'kafkajs';
 import { toWaybillError } from '../kafka-error.ts';
 import type { ClientProducer, OutgoingRecord } from './port.ts';
 
@@ -68,7 +68,7 @@ function group(records: readonly OutgoingRecord[], placed: Placed[]): TopicMessa
       key,
       value,
       // Written anew by kafkajs, never changed.
-      headers: headers as IHeaders,
+      headers,
       placed: -1,
       ...(timestamp === undefined ? {} : { timestamp: String(timestamp) }),
     };

@@ -1,0 +1,56 @@
+// Topics that change under running consumers, and that several queues share.
+import { defineEvent, defineQueue } from '@waybill/core';
+import { afterAll, beforeAll, expect } from 'vitest';
+import { z } from 'zod';
+import { eventually, type Kafka, startKafka } from '../../src/index.ts';
+import { hasKafka, kafkaTest, Noted, notes, openAdmin, openBus } from './kit.ts';
+
+let server: Kafka;
+let brokers: { readonly brokers: string[] };
+beforeAll(async () => {
+  if (!hasKafka) return;
+  server = await startKafka();
+  brokers = { brokers: [...server.brokers] };
+});
+afterAll(async () => {
+  await server?.stop();
+});
+
+kafkaTest('a running consumer reads partitions that its topic is given', { timeout: 110_000 }, async () => {
+  const admin = await openAdmin(brokers);
+  const bus = openBus(brokers, { uses: [notes] });
+  const seen: number[] = [];
+  await bus.consume(notes, { 'note.taken': ({ n }) => void seen.push(n) });
+  await admin.createPartitions({ topicPartitions: [{ topic: `${bus.prefix}.note-events`, count: 12 }] });
+  const other = openBus(brokers, { uses: [Noted], prefix: bus.prefix });
+  await eventually(async () => {
+    const [metadata] = (await admin.fetchTopicMetadata({ topics: [`${bus.prefix}.note-events`] })).topics;
+    expect(metadata?.partitions).toHaveLength(12);
+  });
+  await Promise.all(Array.from({ length: 200 }, (_, n) => other.publish(Noted, { n })));
+  await eventually(() => expect(seen.length).toBe(200), { withinMs: 95_000 });
+});
+
+kafkaTest('a queue with the name of a topic keeps the topic for its other queues', { timeout: 60_000 }, async () => {
+  const Same = defineEvent('same.seen', z.object({ n: z.number() }), { topic: 'same' });
+  const same = defineQueue('same', { handles: [Same] });
+  const slow = defineQueue('slow', { handles: [Same] });
+  const bus = openBus(brokers, { uses: [same, slow] });
+  let seen = 0;
+  await bus.consume(same, { 'same.seen': () => void (seen += 1) });
+  await Promise.all(Array.from({ length: 50 }, (_, n) => bus.publish(Same, { n })));
+  await eventually(() => expect(seen).toBe(50));
+  const until = Date.now() + 13_000;
+  let sent = 50;
+  await eventually(
+    async () => {
+      await bus.publish(Same, { n: 1 });
+      sent += 1;
+      return Date.now() > until;
+    },
+    { withinMs: 20_000, everyMs: 500 },
+  );
+  const found: number[] = [];
+  await bus.consume(slow, { 'same.seen': ({ n }) => void found.push(n) });
+  await eventually(() => expect(found.length).toBe(sent));
+});
