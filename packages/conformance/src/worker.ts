@@ -178,7 +178,14 @@ async function forked(
   });
   const order: Order = { do: 'start', module: worker, name, settings, program };
   child.send(order);
-  await ready;
+  try {
+    await ready;
+  } catch (error) {
+    // Nobody knows it, and as long as it lives this process does.
+    child.kill('SIGKILL');
+    await ended;
+    throw error;
+  }
   return control(name, child, reports, ended);
 }
 
