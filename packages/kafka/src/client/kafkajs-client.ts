@@ -62,7 +62,7 @@ function configOf(settings: Settings, say: (line: ClientLine) => void): KafkaCon
     requestTimeout: requestTimeoutMs,
     // To find a node that lives; how long to go on trying is the core's question.
     retry: { retries: Math.max(2, brokers.length), initialRetryTime: 50, maxRetryTime: 500 },
-    socketFactory: socketFactory ?? withoutDelay,
+    socketFactory: forgotten(socketFactory ?? withoutDelay),
     logLevel: kafkajs.logLevel.INFO,
     logCreator: () => (entry) => {
       const { message, timestamp: _, ...fields } = entry.log;
@@ -88,6 +88,16 @@ const withoutDelay: ISocketFactory = ({ host, port, ssl, onConnect }) => {
       );
   return socket.setNoDelay(true).setKeepAlive(true, 60_000);
 };
+
+/** kafkajs lets go of a dead socket again at every attempt, and each time Node adds a listener that never hears anything. */
+function forgotten(make: ISocketFactory): ISocketFactory {
+  return (options) => {
+    const socket = make(options);
+    return socket.once('close', () => {
+      socket.unref = () => socket;
+    });
+  };
+}
 
 interface Queue {
   readonly pending: readonly unknown[];
