@@ -113,7 +113,7 @@ async function measureMessages(count, open) {
     opened.catch(reject);
   });
   clearTimeout(timer);
-  return { result, opened: await opened };
+  return opened.then((consumer) => ({ result, opened: consumer }));
 }
 
 function resultOf(count, begun, cpu) {

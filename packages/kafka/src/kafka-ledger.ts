@@ -49,6 +49,7 @@ export class Ledger {
 
   /** Between {@link offset} and {@link next}, finished or not. */
   get size(): number {
+    this.#advance();
     return this.#slots.length - this.#head;
   }
 

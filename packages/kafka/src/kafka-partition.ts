@@ -136,9 +136,7 @@ export class KafkaPartition {
   #isAbove(part: number): boolean {
     const most = this.isDelay ? MOST_DELAYED : MOST_RECORDS;
     const count = this.#waiting.length - this.#head + this.#asleep;
-    // The offset moves up to the oldest that is not finished.
-    const beyond =
-      (this.#ledger?.size ?? 0) >= MOST_BEYOND && (this.#ledger?.offset ?? 0) >= 0 ? (this.#ledger?.size ?? 0) : 0;
+    const beyond = this.#ledger?.size ?? 0;
     return count >= most * part || this.#bytes >= MOST_BYTES * part || beyond >= MOST_BEYOND * part;
   }
 }
