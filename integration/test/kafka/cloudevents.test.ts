@@ -112,7 +112,7 @@ async function send(topic: string, message: KafkaMessage): Promise<void> {
 }
 
 describe.each(modes)('in %s mode', (mode) => {
-  const write = (event: CloudEvent<unknown>): KafkaMessage => Binding[mode]<unknown>(event) as KafkaMessage;
+  const write = (event: CloudEvent<unknown>): KafkaMessage => Binding[mode]<unknown>(event);
 
   kafkaTest('the cloudevents package reads what Waybill writes', async () => {
     const bus = openBus({ ...brokers, envelope: mode }, { uses: [placements], source: '/shop/%C3%BC' });

@@ -11,6 +11,12 @@ const RECONNECTS = 'Check that the brokers run and can be reached; the next call
 /** What kafkajs, Node and Kafka say, first match wins. Each is matched against `<type, code or name> <message>`. */
 const RULES: readonly Rule[] = [
   {
+    // kafkajs calls it a refusal when the connection breaks in the middle of the handshake.
+    when: /^KafkaJSSASLAuthenticationError .*(ECONN|EPIPE|connection|timed out|timeout)/i,
+    code: 'UNAVAILABLE',
+    advice: RECONNECTS,
+  },
+  {
     when: /^(SASL_AUTHENTICATION_FAILED|KafkaJSSASLAuthenticationError|ILLEGAL_SASL_STATE|UNSUPPORTED_SASL_MECHANISM) /,
     code: 'PERMISSION_DENIED',
     advice: 'Check the sasl options: mechanism, user and password.',

@@ -139,6 +139,15 @@ describe('what the client says', () => {
   });
 
   test.each([
+    ['Connection error: read ECONNRESET', 'UNAVAILABLE'],
+    ['Connection timeout', 'UNAVAILABLE'],
+    ['Authentication failed: Invalid username or password', 'PERMISSION_DENIED'],
+  ])('a handshake that ends with "%s" is %s', (said, expected) => {
+    const cause = kafkajsError('KafkaJSSASLAuthenticationError', `SASL PLAIN authentication failed: ${said}`);
+    expect(toWaybillError(cause, 'do it').code).toBe(expected);
+  });
+
+  test.each([
     ['INVALID_REPLICATION_FACTOR', 'INVALID_ARGUMENT'],
     ['TOPIC_AUTHORIZATION_FAILED', 'PERMISSION_DENIED'],
     ['POLICY_VIOLATION', 'INVALID_ARGUMENT'],
