@@ -103,7 +103,8 @@ describe('a clean hand-over', () => {
       await eventually(() => expect(timesOf(runs).size).toBe(COUNT), { withinMs: 20_000 });
       await eventually(async () => expect(await stays.depth(queue)).toMatchObject({ ready: 0, deadLettered: 0 }));
       expect([...timesOf(runs)].filter(([, times]) => times > 1)).toEqual([]);
-      expect(runs.filter(({ redelivered }) => redelivered)).toEqual([]);
+      // What waited behind its key was handed out, and counts as that.
+      if (queue === notes) expect(runs.filter(({ redelivered }) => redelivered)).toEqual([]);
       expect(runs.filter(({ signal }) => signal.aborted)).toEqual([]);
       expect(shareOf('leaves')).toBe(left);
       if (queue === orders) expectOrder(runs);
@@ -120,7 +121,7 @@ function expectOrder(runs: readonly Run[]): void {
   }
 }
 
-kafkaTest('a third process that joins takes some partitions, and what runs in the others goes on', async () => {
+kafkaTest('a third process that joins gets its share, and what is in hand is finished where it is', async () => {
   const runs: Run[] = [];
   const gate = new Gate();
   let isWarm = false;
@@ -144,20 +145,18 @@ kafkaTest('a third process that joins takes some partitions, and what runs in th
   await eventually(() => expect([slotsOf('first').size, slotsOf('second').size]).toEqual([3, 3]));
   await eventually(() => expect(runs).toHaveLength(200));
   await open('third');
-  await eventually(() => expect(slotsOf('third').size).toBe(2));
-  const taken = slotsOf('third');
-  const before = runs.filter(({ by }) => by !== 'third');
-  await eventually(() => expect(before.filter(({ slot, signal }) => taken.has(slot) && !signal.aborted)).toEqual([]));
+  // What is in hand is finished first, where it is.
   gate.open();
   await eventually(() => expect(timesOf(runs).size).toBe(600));
+  await eventually(async () => {
+    await publishPlaced(publisher, 50, 200);
+    expect(slotsOf('third').size).toBe(2);
+  });
   await eventually(async () => expect(await publisher.depth(orders)).toMatchObject({ ready: 0, deadLettered: 0 }));
-  const kept = runs.filter(({ slot }) => !taken.has(slot));
-  expect(kept.filter(({ signal }) => signal.aborted)).toEqual([]);
-  expect([...timesOf(kept)].filter(([, times]) => times > 1)).toEqual([]);
-  expect(new Set(before.map(({ slot }) => slot)).size).toBe(6);
-  // Who had one slot more than its share gave up one, and no slot went round.
-  const partOf = (by: string): readonly string[] => [...slotsOf(by)].filter((slot) => !taken.has(slot));
-  expect([partOf('first').length, partOf('second').length]).toEqual([2, 2]);
+  expect(runs.filter(({ signal }) => signal.aborted)).toEqual([]);
+  const first = runs.slice(0, 600);
+  expect(new Set(first.map(({ slot }) => slot)).size).toBe(6);
+  expect([...timesOf(first)].filter(([, times]) => times > 1)).toEqual([]);
 });
 
 /** What a group has committed in the one partition of a topic. */
@@ -180,7 +179,7 @@ kafkaTest('a slow key holds up no other of its partition, and what is before it 
   await publishPlaced(bus, 3_000, 10);
   await eventually(() => expect(runs).toHaveLength(50 + 1 + 3_000));
   await eventually(async () => expect(await committed(group, topic)).toBe(50));
-  await eventually(async () => expect(await bus.depth(orders)).toMatchObject({ ready: 2 }));
+  await eventually(async () => expect(await bus.depth(orders)).toMatchObject({ ready: 0, inFlight: 2 }));
   expect(runs.filter(({ key }) => key === 'slow').map(({ n }) => n)).toEqual([10_000]);
   gate.open();
   await eventually(async () => expect(await committed(group, topic)).toBe(3_052));
@@ -198,7 +197,7 @@ kafkaTest('a process that takes over while a key is slow repeats only that one',
   await first.publish(Placed, { key: 'slow', n: 10_000 });
   await publishPlaced(first, 500, 10);
   await eventually(() => expect(runs).toHaveLength(WARM_UP + 501));
-  await eventually(async () => expect(await first.depth(orders)).toMatchObject({ ready: 1 }));
+  await eventually(async () => expect(await first.depth(orders)).toMatchObject({ ready: 0, inFlight: 1 }));
   await first.close({ deadlineMs: 500 });
   const second = openBus({ ...brokers, partitions: 1 }, { uses: [orders], prefix: first.prefix });
   await second.consume(orders, { 'order.placed': recorder('second', runs, work) });

@@ -134,8 +134,8 @@ const failures: readonly Failure[] = [
   {
     name: 'TLS on a port without',
     options: () => ({ brokers: secured().sasl, ssl: { ca: secured().ca }, sasl: login('plain') }),
-    code: 'INVALID_ARGUMENT',
-    says: /TLS connection.*Check the ssl options, and that the port is one with TLS\.$/,
+    code: 'UNAVAILABLE',
+    says: /TLS connection.*Check that the broker runs, and that this port is one with TLS\.$/,
   },
   {
     name: 'a certificate of another authority',

@@ -85,7 +85,8 @@ kafkaTest('topics of an ordered queue get the partitions of one that is there', 
 kafkaTest('an ordered queue over topics of unequal partition counts is refused, naming both counts', async () => {
   const admin = await openAdmin(brokers);
   const bus = openBus(brokers, { uses: [orders] });
-  const [topic, own] = [`${bus.prefix}.order-events`, `${bus.prefix}.orders`];
+  const queue = `${bus.prefix}.orders`;
+  const [topic, own] = [`${bus.prefix}.order-events`, `${queue}.delay.0s`];
   const kept = [{ name: 'retention.ms', value: '-1' }];
   const topics = [
     { topic, numPartitions: 2 },
@@ -94,13 +95,13 @@ kafkaTest('an ordered queue over topics of unequal partition counts is refused, 
   await admin.createTopics({ topics });
   const refused = await failureOf(bus.provision('create'));
   expect(refused).toMatchObject({ code: 'CONFLICT' });
-  expect(String(refused)).toContain(`Ordered queue "${own}" needs topics with equal numbers of partitions`);
+  expect(String(refused)).toContain(`Ordered queue "${queue}" needs topics with equal numbers of partitions`);
   expect(String(refused)).toContain(`"${topic}" has 2`);
   expect(String(refused)).toContain(`"${own}" has 4`);
   const made = (await admin.listTopics()).filter((name) => name.startsWith(bus.prefix));
   expect(made.toSorted()).toEqual([topic, own].toSorted());
   const unordered = openBus(brokers, { uses: [defineQueue('orders', { handles: [Placed] })], prefix: bus.prefix });
-  expect(await unordered.provision('create')).toContain(`Created topic "${own}.dead" with 1 partitions.`);
+  expect(await unordered.provision('create')).toContain(`Created topic "${queue}.dead" with 1 partitions.`);
 });
 
 kafkaTest('settings that would delete what nobody has handled are refused', async () => {
@@ -197,7 +198,7 @@ kafkaTest('own, delay and dead topics give back what is finished', { timeout: 60
     async () => {
       await bus.send(work, Work, { n: 100 });
       await bus.send(work, Work, { n: 15 });
-      expect(await deletedOf(admin, queue)).toBeGreaterThanOrEqual(40);
+      expect(await deletedOf(admin, `${queue}.delay.0s`)).toBeGreaterThanOrEqual(40);
       expect(await deletedOf(admin, `${queue}.delay.1s`)).toBeGreaterThanOrEqual(10);
     },
     { withinMs: 30_000, everyMs: 500 },

@@ -69,6 +69,11 @@ const RULES: readonly Rule[] = [
     code: 'UNAVAILABLE',
     advice: 'Check that the broker runs, and whether this port wants TLS or credentials.',
   },
+  {
+    when: /before secure TLS connection/,
+    code: 'UNAVAILABLE',
+    advice: 'Check that the broker runs, and that this port is one with TLS.',
+  },
   { when: /^(ECONNRESET|EPIPE) /, code: 'UNAVAILABLE', advice: RECONNECTS },
   {
     when: /CERT|self-signed|TLS|SSL|EPROTO/,
