@@ -5,24 +5,17 @@ import { join } from 'node:path';
 
 import { defineEvent, defineQueue, type Metadata } from '@waybill/core';
 import { CloudEvent, Kafka as Binding, type KafkaMessage } from 'cloudevents';
-import { afterAll, beforeAll, describe, expect, onTestFinished } from 'vitest';
+import { beforeAll, describe, expect, onTestFinished } from 'vitest';
 import { z } from 'zod';
 
-import { ensureKcat, eventually, type Kafka, kcat, startKafka } from '../../src/index.ts';
-import { clientFor, hasKafka, type KafkaBus, kafkaTest, openBus, openProducer } from './kit.ts';
+import { ensureKcat, eventually, kcat } from '../../src/index.ts';
+import { clientFor, hasKafka, type KafkaBus, kafkaTest, openBus, openProducer, ownKafka } from './kit.ts';
 
-let server: Kafka;
-let brokers: { readonly brokers: string[] };
+const brokers = ownKafka();
 let noKcat: string | undefined;
 
 beforeAll(async () => {
-  if (!hasKafka) return;
-  server = await startKafka();
-  brokers = { brokers: [...server.brokers] };
-  noKcat = await ensureKcat();
-});
-afterAll(async () => {
-  await server?.stop();
+  if (hasKafka) noKcat = await ensureKcat();
 });
 
 const Placed = defineEvent('order.placed', z.object({ key: z.string(), name: z.string() }), {
@@ -201,7 +194,7 @@ describe.each(modes)('in %s mode', (mode) => {
     await bus.publish(Placed, order, { id: 'order:7', correlationId: 'c-1' });
     const topic = `${bus.prefix}.ce-events`;
     const format = ['-o', 'beginning', '-e', '-q', '-f', '%k|%h|%s\n'];
-    const shown = await kcat('-C', '-b', server.brokers.join(','), '-t', topic, ...format);
+    const shown = await kcat('-C', '-b', brokers.brokers.join(','), '-t', topic, ...format);
     const [key = '', headers = '', ...rest] = shown.split('|');
     const value = JSON.parse(rest.join('|')) as Record<string, unknown>;
     expect(key).toBe(order.key);
@@ -232,7 +225,7 @@ async function kcatSend(topic: string, value: string, headers: readonly string[]
   const file = join(folder, 'value');
   writeFileSync(file, value);
   const named = headers.flatMap((header) => ['-H', header]);
-  await kcat('-P', '-b', server.brokers.join(','), '-t', topic, '-k', key, ...named, file);
+  await kcat('-P', '-b', brokers.brokers.join(','), '-t', topic, '-k', key, ...named, file);
 }
 
 kafkaTest('Waybill handles what kcat sends in both modes', async (context) => {

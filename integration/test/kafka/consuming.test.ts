@@ -1,23 +1,13 @@
 import { setTimeout as pause } from 'node:timers/promises';
 
 import type { HandlerContext } from '@waybill/core';
-import { afterAll, beforeAll, describe, expect } from 'vitest';
+import { describe, expect } from 'vitest';
 
-import { eventually, type Kafka, startKafka } from '../../src/index.ts';
+import { eventually } from '../../src/index.ts';
 import { Gate, uniquePrefix } from '../bus/kit.ts';
-import { hasKafka, type KafkaBus, kafkaTest, Noted, notes, openAdmin, openBus, orders, Placed } from './kit.ts';
+import { type KafkaBus, kafkaTest, Noted, notes, openAdmin, openBus, orders, Placed, ownKafka } from './kit.ts';
 
-let server: Kafka;
-let brokers: { readonly brokers: string[] };
-
-beforeAll(async () => {
-  if (!hasKafka) return;
-  server = await startKafka();
-  brokers = { brokers: [...server.brokers] };
-});
-afterAll(async () => {
-  await server?.stop();
-});
+const brokers = ownKafka();
 
 /** One run of a handler. */
 interface Run {

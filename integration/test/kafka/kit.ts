@@ -1,15 +1,31 @@
 import { type Bus, type BusOptions, createBus, defineEvent, defineQueue, type ObserveEvent } from '@waybill/core';
 import { kafka, type KafkaDriver, type KafkaOptions } from '@waybill/kafka';
 import { type Admin, Kafka as Client, type KafkaConfig, logLevel, Partitioners, type Producer } from 'kafkajs';
-import { onTestFinished, test } from 'vitest';
+import { afterAll, beforeAll, onTestFinished, test } from 'vitest';
 import { z } from 'zod';
 
+import { type Kafka, startKafka } from '../../src/index.ts';
 import { uniquePrefix } from '../bus/kit.ts';
 import { hasContainers } from '../shared.ts';
 
 /** A test that any plain Kafka will do for, also one that `WAYBILL_KAFKA_BROKERS` gives. */
 export const hasKafka: boolean = hasContainers || process.env['WAYBILL_KAFKA_BROKERS'] !== undefined;
 export const kafkaTest = hasKafka ? test : test.skip;
+
+/** One node for the tests of a file; its addresses are there once they run. */
+export function ownKafka(): { readonly brokers: string[] } {
+  const own: { brokers: string[] } = { brokers: [] };
+  let server: Kafka | undefined;
+  beforeAll(async () => {
+    if (!hasKafka) return;
+    server = await startKafka();
+    own.brokers = [...server.brokers];
+  });
+  afterAll(async () => {
+    await server?.stop();
+  });
+  return own;
+}
 
 const numbered = z.object({ n: z.number(), text: z.string().optional() });
 const keyed = z.object({ key: z.string(), n: z.number() });

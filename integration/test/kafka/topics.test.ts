@@ -1,20 +1,11 @@
 // Topics that change under running consumers, and that several queues share.
 import { defineEvent, defineQueue } from '@waybill/core';
-import { afterAll, beforeAll, expect } from 'vitest';
+import { expect } from 'vitest';
 import { z } from 'zod';
-import { eventually, type Kafka, startKafka } from '../../src/index.ts';
-import { hasKafka, kafkaTest, Noted, notes, openAdmin, openBus } from './kit.ts';
+import { eventually } from '../../src/index.ts';
+import { kafkaTest, Noted, notes, openAdmin, openBus, ownKafka } from './kit.ts';
 
-let server: Kafka;
-let brokers: { readonly brokers: string[] };
-beforeAll(async () => {
-  if (!hasKafka) return;
-  server = await startKafka();
-  brokers = { brokers: [...server.brokers] };
-});
-afterAll(async () => {
-  await server?.stop();
-});
+const brokers = ownKafka();
 
 kafkaTest('a running consumer reads partitions that its topic is given', { timeout: 110_000 }, async () => {
   const admin = await openAdmin(brokers);

@@ -1,22 +1,12 @@
 import { defineCommand, defineEvent, defineQueue, Reject } from '@waybill/core';
 import { type Admin, ConfigResourceTypes } from 'kafkajs';
-import { afterAll, beforeAll, expect } from 'vitest';
+import { expect } from 'vitest';
 import { z } from 'zod';
 
-import { eventually, type Kafka, startKafka } from '../../src/index.ts';
-import { archive, failureOf, hasKafka, kafkaTest, Noted, notes, openAdmin, openBus, orders, Placed } from './kit.ts';
+import { eventually } from '../../src/index.ts';
+import { archive, failureOf, kafkaTest, Noted, notes, openAdmin, openBus, orders, Placed, ownKafka } from './kit.ts';
 
-let server: Kafka;
-let brokers: { readonly brokers: string[] };
-
-beforeAll(async () => {
-  if (!hasKafka) return;
-  server = await startKafka();
-  brokers = { brokers: [...server.brokers] };
-});
-afterAll(async () => {
-  await server?.stop();
-});
+const brokers = ownKafka();
 
 const Lost = defineEvent('note.lost', z.object({ n: z.number() }), { topic: 'note-events' });
 const Work = defineCommand('work.do', z.object({ n: z.number() }));

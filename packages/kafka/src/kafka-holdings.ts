@@ -1,5 +1,5 @@
 import { type Delivery, pause, systemClock, WaybillError } from '@waybill/core/driver';
-import { type KafkaClient, type Place, placeName, type Share } from './client/port.ts';
+import { type KafkaClient, type Place, placeName, placesIn, type Share } from './client/port.ts';
 import { writeClaims } from './kafka-assigner.ts';
 import { type Progress, readProgress } from './kafka-offsets.ts';
 import { KafkaPartition } from './kafka-partition.ts';
@@ -69,7 +69,7 @@ export class KafkaHoldings {
 
   /** `continued`: nobody else can have had in between what this process had before. */
   assigned({ assignment, surplus }: Share, continued: boolean): void {
-    const places = [...assignment].flatMap(([topic, list]) => list.map((partition) => ({ topic, partition })));
+    const places = placesIn(assignment);
     const names = new Set(places.map(placeName));
     const left = [...this.all].filter(({ name }) => !names.has(name));
     this.#lose(left, `Group ${this.#options.source.groupId} gave it to another process.`);

@@ -1,6 +1,6 @@
-import { deadName, type Queue, type Topology } from '@waybill/core/driver';
+import { deadName, type Topology } from '@waybill/core/driver';
 import type { NewTopic } from './client/port.ts';
-import { delayTopics, ownTopic, ownTopics } from './kafka-delays.ts';
+import { delayTopics, ownTopic, ownTopics, workTopics } from './kafka-delays.ts';
 import type { Settings } from './kafka-options.ts';
 import { type KafkaRegistry, REGISTRY } from './kafka-registry.ts';
 
@@ -60,7 +60,7 @@ export function missingTopics(
 /** Under an ordered queue all have the same number of partitions: what is there decides. */
 function partitionsFor(topic: string, { queues }: Topology, counts: Counts): number | undefined {
   for (const queue of queues) {
-    const topics = sharedBy(queue);
+    const topics = workTopics(queue);
     if (!queue.ordered || !topics.includes(topic)) continue;
     const known = topics.map((name) => counts.get(name)).find((count) => count !== undefined);
     if (known !== undefined) return known;
@@ -72,7 +72,7 @@ function partitionsFor(topic: string, { queues }: Topology, counts: Counts): num
 export function unequalTopics({ queues }: Topology, counts: Counts): readonly string[] {
   const problems: string[] = [];
   for (const queue of queues) {
-    const found = sharedBy(queue).flatMap((topic) => {
+    const found = workTopics(queue).flatMap((topic) => {
       const count = counts.get(topic);
       return count === undefined ? [] : [{ topic, count }];
     });
@@ -106,8 +106,4 @@ export function grownTopics({ queues }: Topology, registry: KafkaRegistry, count
     }),
   );
   return [...new Set(grown)];
-}
-
-function sharedBy({ name, bindings }: Queue): readonly string[] {
-  return [...bindings.map(({ topic }) => topic.name), ownTopic(name), ...delayTopics(name)];
 }

@@ -2,9 +2,10 @@ import { byDeadline, pause, systemClock, WaybillError } from '@waybill/core/driv
 import kafkajs, { type Admin, type Kafka } from 'kafkajs';
 import { toWaybillError, typeOf } from '../kafka-error.ts';
 import { coordinatorOf, openCluster, type OpenCluster } from './kafkajs-cluster.ts';
-import { byTopic } from './kafkajs-group.ts';
+import { toCommits } from './kafkajs-group.ts';
 import { visibleRecords } from './kafkajs-records.ts';
 import {
+  byTopic,
   type ClientAdmin,
   type Commit,
   type Committed,
@@ -92,7 +93,7 @@ export class KafkajsAdmin implements ClientAdmin {
   async offsets(places: readonly Place[], at: 'first' | 'end'): Promise<ReadonlyMap<string, number>> {
     if (places.length === 0) return new Map();
     return this.#ask('read the offsets of topics', async () => {
-      const topics = grouped(places);
+      const topics = byTopic(places);
       await this.#know([...topics.keys()]);
       const answers = await this.#cluster.fetchTopicsOffset(
         [...topics].map(([topic, partitions]) => ({ topic, partitions, fromBeginning: at === 'first' })),
@@ -109,7 +110,7 @@ export class KafkajsAdmin implements ClientAdmin {
     if (places.length === 0) return new Map();
     return this.#ask(`read what group ${groupId} committed`, async () => {
       const coordinator = await coordinatorOf(this.#cluster, groupId);
-      const topics = [...grouped(places)].map(([topic, partitions]) => ({ topic, partitions }));
+      const topics = [...byTopic(places)].map(([topic, partitions]) => ({ topic, partitions }));
       const { responses } = await coordinator.offsetFetch({ groupId, topics: topics as never });
       return new Map(
         responses.flatMap(({ topic, partitions }) =>
@@ -127,7 +128,7 @@ export class KafkajsAdmin implements ClientAdmin {
     if (offsets.length === 0) return;
     await this.#ask(`commit for group ${groupId}`, async () => {
       const coordinator = await coordinatorOf(this.#cluster, groupId);
-      await coordinator.offsetCommit({ groupId, ...NO_MEMBER, topics: byTopic(offsets) });
+      await coordinator.offsetCommit({ groupId, ...NO_MEMBER, topics: toCommits(offsets) });
     });
   }
 
@@ -155,7 +156,7 @@ export class KafkajsAdmin implements ClientAdmin {
   }
 
   async deleteBefore(offsets: readonly (Place & { readonly offset: number })[]): Promise<void> {
-    const topics = grouped(offsets);
+    const topics = byTopic(offsets);
     await this.#ask(`delete records of ${[...topics.keys()].join(', ')}`, async () => {
       await this.#know([...topics.keys()]);
       const nodes = new Map<string, typeof offsets>();
@@ -163,7 +164,7 @@ export class KafkajsAdmin implements ClientAdmin {
         nodes.set(this.#leaderOf(entry), [...(nodes.get(this.#leaderOf(entry)) ?? []), entry]);
       for (const [nodeId, entries] of nodes) {
         const node = await this.#cluster.findBroker({ nodeId });
-        const requests = [...grouped(entries)].map(([topic, partitions]) => ({
+        const requests = [...byTopic(entries)].map(([topic, partitions]) => ({
           topic,
           partitions: partitions.map(({ partition, offset }) => ({ partition, offset: String(offset) })),
         }));
@@ -224,10 +225,4 @@ export class KafkajsAdmin implements ClientAdmin {
       }
     }
   }
-}
-
-function grouped<P extends Place>(places: readonly P[]): ReadonlyMap<string, P[]> {
-  const topics = new Map<string, P[]>();
-  for (const place of places) topics.set(place.topic, [...(topics.get(place.topic) ?? []), place]);
-  return topics;
 }

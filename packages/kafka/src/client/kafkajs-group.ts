@@ -3,7 +3,15 @@ import kafkajs, { type Kafka } from 'kafkajs';
 import { toWaybillError, typeOf } from '../kafka-error.ts';
 import { coordinatorOf, type Joined, type Node, type OpenCluster, openCluster } from './kafkajs-cluster.ts';
 import { KafkajsFetchers } from './kafkajs-fetchers.ts';
-import type { Assignment, ClientGroup, Commit, GroupOptions, Member, Place, Share } from './port.ts';
+import {
+  byTopic,
+  type ClientGroup,
+  type Commit,
+  type GroupOptions,
+  type Member,
+  placesIn,
+  type Share,
+} from './port.ts';
 import { Wakeable } from './wakeable.ts';
 
 const PROTOCOL = 'waybill';
@@ -63,7 +71,7 @@ export class KafkajsGroup implements ClientGroup {
     const generation = this.#generation;
     if (this.#coordinator === undefined || generation < 0) throw lost(attempted);
     try {
-      await this.#coordinator.offsetCommit({ ...this.#request(), topics: byTopic(offsets) });
+      await this.#coordinator.offsetCommit({ ...this.#request(), topics: toCommits(offsets) });
       this.#heard();
     } catch (error) {
       const cause = toWaybillError(error, attempted);
@@ -147,7 +155,7 @@ export class KafkajsGroup implements ClientGroup {
     this.#counts = new Map(this.#options.topics.map((topic) => [topic, this.#countOf(topic)]));
     onAssigned(share, continued);
     this.#heard();
-    this.#fetchers.assign(placesOf(share.assignment));
+    this.#fetchers.assign(placesIn(share.assignment));
     this.#joining.wake();
     this.#started?.resolve();
     this.#started = undefined;
@@ -194,14 +202,9 @@ export class KafkajsGroup implements ClientGroup {
       if (!this.#rejoins) await byDeadline(systemClock.now() + everyMs, this.#beatNow.wait(seen));
       if (this.#stop.signal.aborted || this.#broken || this.#rejoins) return;
       if (this.#hasGrown()) return;
-      const beat = this.#beatOnce().then(
-        (goesOn) => goesOn,
-        () => true,
-      );
+      const beat = this.#beatOnce().catch(() => true);
       await byDeadline(this.#heardAt + sessionTimeoutMs, beat);
-      if (this.#heardAt + sessionTimeoutMs <= systemClock.now()) {
-        this.#expire();
-      }
+      if (this.#heardAt + sessionTimeoutMs <= systemClock.now()) this.#expire();
       if (!(await beat)) return;
     }
   }
@@ -324,20 +327,12 @@ function readShare(bytes: Buffer): Share {
   };
 }
 
-function placesOf(assignment: Assignment): readonly Place[] {
-  return [...assignment].flatMap(([topic, partitions]) => partitions.map((partition) => ({ topic, partition })));
-}
-
 /** As kafkajs takes commits; metadata is sent along, whatever its types say. */
-export function byTopic(
+export function toCommits(
   offsets: readonly Commit[],
 ): { topic: string; partitions: { partition: number; offset: string; metadata: string }[] }[] {
-  const topics = new Map<string, { partition: number; offset: string; metadata: string }[]>();
-  for (const { topic, partition, offset, metadata } of offsets) {
-    const entry = { partition, offset: String(offset), metadata };
-    const list = topics.get(topic);
-    if (list === undefined) topics.set(topic, [entry]);
-    else list.push(entry);
-  }
-  return [...topics].map(([topic, partitions]) => ({ topic, partitions }));
+  return [...byTopic(offsets)].map(([topic, commits]) => ({
+    topic,
+    partitions: commits.map(({ partition, offset, metadata }) => ({ partition, offset: String(offset), metadata })),
+  }));
 }

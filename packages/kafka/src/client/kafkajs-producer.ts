@@ -17,6 +17,7 @@ const ALL_REPLICAS = -1;
  */
 export class KafkajsProducer implements ClientProducer {
   readonly #producer: Producer;
+  readonly #timeoutMs: number;
   #connected: Promise<void> | undefined;
   #placing = false;
 
@@ -35,8 +36,6 @@ export class KafkajsProducer implements ClientProducer {
     });
     this.#timeoutMs = timeoutMs;
   }
-
-  readonly #timeoutMs: number;
 
   async send(records: readonly OutgoingRecord[]): Promise<ReadonlyMap<number, WaybillError>> {
     this.#placing = false;

@@ -157,6 +157,21 @@ export interface ClientLine {
   readonly fields: Readonly<Record<string, unknown>>;
 }
 
+/** All partitions of an assignment. */
+export function placesIn(assignment: Assignment): readonly Place[] {
+  return [...assignment].flatMap(([topic, partitions]) => partitions.map((partition) => ({ topic, partition })));
+}
+
+export function byTopic<P extends Place>(places: readonly P[]): ReadonlyMap<string, P[]> {
+  const topics = new Map<string, P[]>();
+  for (const place of places) {
+    const list = topics.get(place.topic);
+    if (list === undefined) topics.set(place.topic, [place]);
+    else list.push(place);
+  }
+  return topics;
+}
+
 /** As a key of a map. */
 export function placeName({ topic, partition }: Place): string {
   return `${topic}/${partition}`;
