@@ -41,6 +41,7 @@ export type ObserveEvent =
       readonly delayMs: number;
       readonly error: unknown;
     }
+  /** The dead lane has it. */
   | {
       readonly name: 'dead-lettered';
       readonly queue: string;

@@ -152,8 +152,8 @@ export class Outcomes {
     const { task, reason } = death;
     if (way === undefined || task.lost) return;
     if (way.kind === 'reject') {
-      this.#reportDead(death);
-      return this.#options.settler.reject(task, reason, way.headers);
+      const { headers } = way;
+      return this.#options.settler.reject(task, { reason, headers }, () => this.#reportDead(death));
     }
     const done = (error: unknown): void => {
       if (isTooLarge(error)) return this.#deadLetter(death, rest);

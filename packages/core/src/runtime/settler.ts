@@ -23,6 +23,7 @@ export interface SettlerOptions {
 interface Pending {
   readonly task: Task;
   readonly settlement: Settlement;
+  readonly done: (() => void) | undefined;
 }
 
 /** Gathers settlements into the driver's batches: one turn's worth, or what came while a call was open. */
@@ -63,8 +64,9 @@ export class Settler {
     this.#add(task, { delivery: task.delivery, action: 'release' });
   }
 
-  reject(task: Task, reason: string, headers: Headers): void {
-    this.#add(task, { delivery: task.delivery, action: 'reject', reason, headers });
+  /** `done` is called once the dead lane has it. */
+  reject(task: Task, letter: { readonly reason: string; readonly headers: Headers }, done: () => void): void {
+    this.#add(task, { delivery: task.delivery, action: 'reject', ...letter }, done);
   }
 
   /** Asks the guard again where it said `wait`. */
@@ -75,8 +77,8 @@ export class Settler {
     this.#schedule();
   }
 
-  #add(task: Task, settlement: Settlement): void {
-    this.#pending.push({ task, settlement });
+  #add(task: Task, settlement: Settlement, done?: () => void): void {
+    this.#pending.push({ task, settlement, done });
     this.#schedule();
   }
 
@@ -127,7 +129,7 @@ export class Settler {
     this.#openRejects -= batch.filter(isReject).length;
     if (failures.size === 0) {
       this.#failures = 0;
-      for (const { task } of batch) if (!task.lost) this.#options.onSettled(task);
+      for (const pending of batch) this.#taken(pending);
     } else this.#partly(batch, failures);
     if (this.#pending.length > 0) this.#schedule(this.#retryMs());
     this.#options.onIdle();
@@ -139,12 +141,18 @@ export class Settler {
     for (const [index, pending] of batch.entries()) {
       const error = failures.get(index);
       if (pending.task.lost) continue;
-      if (error === undefined) this.#options.onSettled(pending.task);
+      if (error === undefined) this.#taken(pending);
       else if (error.retryable) again[retryable++] = pending;
       else this.#options.onLost([pending.task], error);
     }
     this.#failures = retryable === 0 ? 0 : this.#failures + 1;
     this.#pending = [...again, ...this.#pending];
+  }
+
+  #taken({ task, done }: Pending): void {
+    if (task.lost) return;
+    done?.();
+    this.#options.onSettled(task);
   }
 
   #retryMs(): number {

@@ -279,10 +279,10 @@ describe.each(REJECTS.map((options) => [nameOf(options), options] as const))(
 
 describe('while the dead lane takes nothing', () => {
   it.each(REJECTS.map((options) => [nameOf(options), options] as const))(
-    'good messages flow, nothing runs again, the source stays unsettled, reject %s',
+    'good messages flow, nothing runs again, the source stays unsettled, none is reported a letter, reject %s',
     async (_, options) => {
       const world = new World(options);
-      const { bus, seam, runs } = await notesOf(
+      const { bus, seam, runs, seen } = await notesOf(
         world,
         (n, { attempt }) => {
           if (n >= 100 && n < 120) throw new Reject('no');
@@ -300,9 +300,12 @@ describe('while the dead lane takes nothing', () => {
       expect(runs.filter((n) => n < 100)).toHaveLength(80 - 0);
       expect(runs.filter((n) => n >= 100)).toHaveLength(40);
       expect(world.queue(notes)).toMatchObject({ ready: 0, inFlight: 40, delayed: 0, dead: 0 });
+      const reported = (): number => seen('dead-lettered').length;
+      expect(reported()).toBe(0);
       seam.refuse = undefined;
       seam.refuseSettlement = undefined;
       await world.time.advance(20_000);
+      expect(reported()).toBe(20);
       expect(runs).toHaveLength(80 + 20 + 40);
       expect(world.queue(notes)).toEqual({ ready: 0, inFlight: 0, delayed: 0, dead: 20 });
       const found = await letters(bus, notes);
