@@ -18,9 +18,13 @@ import {
 const BYTES = 1_048_576;
 const LONGEST_POLL_MS = 50;
 const READ_COMMITTED = 1;
-/** A request to a node that has just died is repeated elsewhere. */
-const TRIES = 3;
-const LEADERS_AFTER_MS = 50;
+/**
+ * A node has just died, a partition is moving, or its leader has not heard of a new topic: requests are repeated for so
+ * long, and once at least.
+ */
+const PATIENCE_MS = 2_000;
+const FIRST_RETRY_MS = 25;
+const KNOWN_AFTER_MS = 50;
 const NO_MEMBER = { groupGenerationId: -1, memberId: '' };
 
 /** Requests outside a group, over connections of their own. */
@@ -28,6 +32,7 @@ export class KafkajsAdmin implements ClientAdmin {
   readonly #admin: Admin;
   readonly #cluster: OpenCluster;
   #connected: Promise<unknown> | undefined;
+  readonly #closed = new AbortController();
   #used = false;
 
   constructor(kafka: Kafka) {
@@ -63,10 +68,10 @@ export class KafkajsAdmin implements ClientAdmin {
       );
     }
     const names = topics.map(({ topic }) => topic);
-    while (!(await this.#haveLeaders(names))) {
+    while (names.length > 0 && !(await this.#areKnown(names))) {
       if (signal.aborted)
         throw new WaybillError('TIMEOUT', `Could not wait for leaders of ${names.join(', ')} in time.`);
-      await pause(systemClock, LEADERS_AFTER_MS, signal);
+      await pause(systemClock, KNOWN_AFTER_MS, signal);
     }
   }
 
@@ -174,6 +179,7 @@ export class KafkajsAdmin implements ClientAdmin {
   }
 
   async close(deadlineMs: number): Promise<void> {
+    this.#closed.abort();
     if (!this.#used) return;
     const disconnected = [this.#admin.disconnect(), this.#cluster.disconnect()];
     await byDeadline(deadlineMs, Promise.allSettled(disconnected));
@@ -194,12 +200,29 @@ export class KafkajsAdmin implements ClientAdmin {
     }
   }
 
-  async #haveLeaders(topics: readonly string[]): Promise<boolean> {
+  /** By every node, and by their leaders as their own: nodes hear of a new topic one after the other. */
+  async #areKnown(topics: string[]): Promise<boolean> {
     try {
-      const found = await this.#admin.fetchTopicMetadata({ topics: [...topics] });
-      return found.topics.every(
-        ({ partitions }) => partitions.length > 0 && partitions.every(({ leader }) => leader >= 0),
+      await this.#cluster.addMultipleTargetTopics(topics);
+      await this.#cluster.refreshMetadata();
+      for (const nodeId of this.#cluster.getNodeIds()) {
+        const node = await this.#cluster.findBroker({ nodeId });
+        const { topicMetadata } = await node.metadata(topics);
+        const led = topicMetadata.filter(({ partitionMetadata }) =>
+          partitionMetadata.every(({ leader }) => leader >= 0),
+        );
+        if (led.length < topics.length) return false;
+      }
+      await this.#cluster.fetchTopicsOffset(
+        topics.map((topic) => ({
+          topic,
+          partitions: this.#cluster
+            .findTopicPartitionMetadata(topic)
+            .map(({ partitionId: partition }) => ({ partition })),
+          fromBeginning: true,
+        })),
       );
+      return true;
     } catch {
       return false;
     }
@@ -211,6 +234,7 @@ export class KafkajsAdmin implements ClientAdmin {
   }
 
   async #ask<T>(attempted: string, request: () => Promise<T>): Promise<T> {
+    const until = Date.now() + PATIENCE_MS;
     for (let tries = 1; ; tries += 1) {
       try {
         this.#used = true;
@@ -220,7 +244,13 @@ export class KafkajsAdmin implements ClientAdmin {
         const cause = toWaybillError(error, attempted);
         // Connections are made anew by the next request; who could not connect at all begins again.
         if (!this.#cluster.isConnected()) this.#connected = undefined;
-        if (!cause.retryable || tries >= TRIES) throw cause;
+        const mayPass = cause.retryable || cause.code === 'NOT_FOUND';
+        const wait = FIRST_RETRY_MS * 2 ** tries;
+        const isLast = this.#closed.signal.aborted || (tries > 1 && Date.now() + wait > until);
+        if (!mayPass || isLast) throw cause;
+        // One that was deleted fails every look at the others, for as long as it is asked about.
+        if (cause.code === 'NOT_FOUND') this.#cluster.targetTopics.clear();
+        await pause(systemClock, wait, this.#closed.signal);
         await this.#cluster.refreshMetadata().catch(() => undefined);
       }
     }

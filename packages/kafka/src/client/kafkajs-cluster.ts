@@ -67,7 +67,10 @@ export interface FetchedMessage {
   };
 }
 
-export interface OpenCluster extends Omit<Cluster, 'findBroker' | 'findGroupCoordinator'> {
+export interface OpenCluster extends Omit<Cluster, 'findBroker' | 'findGroupCoordinator' | 'getNodeIds'> {
+  /** Asked about whenever metadata is refreshed. */
+  readonly targetTopics: Set<string>;
+  getNodeIds(): readonly string[];
   findBroker(node: { readonly nodeId: string }): Promise<Node>;
   findGroupCoordinator(group: { readonly groupId: string }): Promise<Node>;
 }
@@ -80,7 +83,7 @@ export async function coordinatorOf(cluster: OpenCluster, groupId: string): Prom
     if (!(error instanceof Error) || error.name !== 'KafkaJSGroupCoordinatorNotFound') throw error;
     const [nodeId] = cluster.getNodeIds();
     if (nodeId === undefined) throw error;
-    const node = await cluster.findBroker({ nodeId: String(nodeId) });
+    const node = await cluster.findBroker({ nodeId });
     await node.findGroupCoordinator({ groupId, coordinatorType: GROUP });
     throw error;
   }
