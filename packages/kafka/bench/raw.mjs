@@ -29,6 +29,10 @@ const RAW_SINGLES_IN_FLIGHT = 64;
 const SINGLES = Math.ceil(MESSAGES / 10);
 const AWAITED = 500;
 const COMMITTED_EACH = 500;
+/** Consumers are measured from then on: a bus begins with one message at a time, until enough of them harmed nothing. */
+const WARM_UP = 1_000;
+/** Four messages a handler may be in hand, and so as many as a batch of `eachBatch` has: 1 MiB. */
+const CONCURRENCY = 250;
 const PARTITIONS = 6;
 const LONGEST_MS = 60_000;
 const BYTES = 1_024;
@@ -92,8 +96,8 @@ async function pump(count, inFlight, work) {
   await Promise.all(Array.from({ length: inFlight }, worker));
 }
 
-/** Resolves with the rate and the CPU from the first message on to the last, and with what `open` resolved with. */
-async function measureMessages(count, open) {
+/** Resolves with the rate and the CPU of all messages but the first `warmUp`, and with what `open` resolved with. */
+async function measureMessages(count, warmUp, open) {
   let handled = 0;
   let begun = 0;
   let cpu;
@@ -103,11 +107,11 @@ async function measureMessages(count, open) {
     timer = setTimeout(() => reject(new Error(`only ${handled} of ${count} messages came`)), LONGEST_MS);
     const onMessage = () => {
       handled += 1;
-      if (handled === 1) {
+      if (handled === warmUp) {
         begun = performance.now();
         cpu = process.cpuUsage();
       }
-      if (handled === count) resolve(resultOf(count, begun, cpu));
+      if (handled === count) resolve(resultOf(count - warmUp, begun, cpu));
     };
     opened = open(onMessage);
     opened.catch(reject);
@@ -131,19 +135,19 @@ async function measureSends(count, work) {
 }
 
 async function busConsume(count) {
-  const { result, opened } = await measureMessages(count, (onMessage) =>
-    bus.consume(billing, { 'order.placed': onMessage }, { concurrency: 100 }),
+  const { result, opened } = await measureMessages(count, WARM_UP, (onMessage) =>
+    bus.consume(billing, { 'order.placed': onMessage }, { concurrency: CONCURRENCY }),
   );
   await opened.close();
   return result;
 }
 
 /** From where this round's messages begin. */
-async function rawConsumer(count, run) {
+async function rawConsumer({ count, warmUp }, run) {
   const groupId = `${name}-${randomUUID()}`;
   await admin.setOffsets({ groupId, topic, partitions: beginnings });
   const consumer = raw.consumer({ groupId });
-  const { result } = await measureMessages(count, async (onMessage) => {
+  const { result } = await measureMessages(count, warmUp, async (onMessage) => {
     await consumer.connect();
     await consumer.subscribe({ topic });
     await consumer.run(run(consumer, onMessage));
@@ -188,8 +192,8 @@ const SENDS = {
 };
 const CONSUMES = {
   'bus consume': () => busConsume(stored),
-  'raw eachBatch': () => rawConsumer(stored, eachBatch),
-  'raw commit each': () => rawConsumer(Math.min(COMMITTED_EACH, stored), commitEach),
+  'raw eachBatch': () => rawConsumer({ count: stored, warmUp: WARM_UP }, eachBatch),
+  'raw commit each': () => rawConsumer({ count: Math.min(COMMITTED_EACH, stored), warmUp: 1 }, commitEach),
 };
 
 async function round(results, turn) {

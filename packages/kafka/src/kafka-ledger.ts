@@ -5,7 +5,7 @@ export interface Slot {
   readonly offset: number;
   /** How often processes that died had it. */
   readonly before: number;
-  /** And not put back. */
+  /** And not put back. {@link Ledger.hand} sets it. */
   handed: boolean;
   done: boolean;
 }
@@ -24,6 +24,8 @@ export class Ledger {
   #slots: Slot[] = [];
   #head = 0;
   #next: number;
+  /** The last offset that was ever handed out. */
+  #furthest = -1;
   /** Before it everything counts as handed out, as far as this process has said so to the broker, or will. */
   #reserved = 0;
   #reservedAtBroker = 0;
@@ -67,6 +69,11 @@ export class Ledger {
     if (next > this.#next) this.#next = next;
   }
 
+  hand(slot: Slot): void {
+    slot.handed = true;
+    if (slot.offset > this.#furthest) this.#furthest = slot.offset;
+  }
+
   /** Whether the broker must know that it is handed out before it is. */
   mustTell(slot: Slot): boolean {
     return this.#counts && (slot.before > 0 ? !slot.handed : slot.offset >= this.#reservedAtBroker);
@@ -90,8 +97,12 @@ export class Ledger {
     const open: Slot[] = [];
     // What an earlier owner finished stays so.
     let end = Math.max(this.#earlier.end, offset);
+    // What was only read differs from what was not read by nothing but what earlier owners said of it.
+    const known =
+      this.#earlier.charges.length > 0 ? Number.POSITIVE_INFINITY : Math.max(this.#furthest, this.#earlier.end);
     for (let index = this.#head; index < this.#slots.length; index += 1) {
       const slot = this.#slots[index] as Slot;
+      if (slot.offset > known) break;
       if (!slot.done) open.push(slot);
       else if (slot.offset >= end) end = slot.offset + 1;
     }

@@ -182,7 +182,8 @@ export class KafkaSubscription implements Subscription {
     let mustTell = false;
     for (const { partition, slot } of taken) {
       if (partition.ledger?.mustTell(slot) === true) mustTell = true;
-      partition.dirty = slot.handed = true;
+      partition.ledger?.hand(slot);
+      partition.dirty = true;
     }
     if (!mustTell) {
       this.#commits.touch();

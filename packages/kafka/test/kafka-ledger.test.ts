@@ -23,9 +23,14 @@ function readTo(ledger: Ledger, length: number): Slot[] {
 const offsetsOf = (slots: readonly Slot[]): number[] => slots.map(({ offset }) => offset);
 const countsOf = (slots: readonly Slot[]): number[] => slots.map(({ before }) => before);
 
+function finish(ledger: Ledger, slot: Slot): void {
+  ledger.hand(slot);
+  slot.done = true;
+}
+
 /** A process that hands out what `chosen` says, tells the broker, and dies. */
 function dies(ledger: Ledger, slots: readonly Slot[], chosen: (slot: Slot) => boolean) {
-  for (const slot of slots) if (chosen(slot)) slot.handed = true;
+  for (const slot of slots) if (chosen(slot)) ledger.hand(slot);
   const written = ledger.write('me', 0, false);
   written.told();
   return written;
@@ -35,24 +40,24 @@ describe('what is finished', () => {
   test('the offset stands at the oldest that is not, and moves when it is', () => {
     const ledger = new Ledger(START, true);
     const [first, second, third] = readTo(ledger, 3) as [Slot, Slot, Slot];
-    third.done = true;
+    finish(ledger, third);
     expect([ledger.offset, ledger.size, ledger.next]).toEqual([0, 3, 3]);
-    first.done = true;
+    finish(ledger, first);
     expect([ledger.offset, ledger.size]).toEqual([1, 2]);
-    second.done = true;
+    finish(ledger, second);
     expect([ledger.offset, ledger.size]).toEqual([3, 0]);
   });
 
   test('the next owner gets what is not finished, and nothing else', () => {
     const ledger = new Ledger(START, true);
-    for (const slot of readTo(ledger, 10)) slot.done = slot.offset % 3 !== 0;
+    for (const slot of readTo(ledger, 10)) if (slot.offset % 3 !== 0) finish(ledger, slot);
     expect(offsetsOf(opened(ledger.write('me', 0, false), 10)[1])).toEqual([0, 3, 6, 9]);
   });
 
   test('what an earlier owner finished stays finished, however much of it the next one has read', () => {
     for (const length of [1, 5, 9, 10, 15]) {
       const ledger = new Ledger(START, true);
-      for (const slot of readTo(ledger, 10)) slot.done = slot.offset > 0 && slot.offset !== 4;
+      for (const slot of readTo(ledger, 10)) if (slot.offset > 0 && slot.offset !== 4) finish(ledger, slot);
       const [second] = opened(ledger.write('first', 0, false), length);
       const [, third] = opened(second.write('second', 0, false), 12);
       expect(offsetsOf(third)).toEqual([0, 4, 10, 11]);
@@ -64,7 +69,7 @@ describe('what is finished', () => {
     const slot = ledger.add(5) as Slot;
     ledger.skipTo(9);
     expect([ledger.offset, ledger.next]).toEqual([5, 9]);
-    slot.done = true;
+    finish(ledger, slot);
     expect(ledger.offset).toBe(9);
     ledger.skipTo(3);
     expect(ledger.next).toBe(9);
@@ -73,7 +78,7 @@ describe('what is finished', () => {
   test('what does not fit the metadata is handed out again, and what is not finished always', () => {
     const ledger = new Ledger(START, true);
     const slots = readTo(ledger, 20_000);
-    for (const slot of slots) slot.done = slot.offset % 2 === 1;
+    for (const slot of slots) if (slot.offset % 2 === 1) finish(ledger, slot);
     const again = new Set(offsetsOf(opened(ledger.write('me', 0, false), 20_000)[1]));
     expect(slots.filter((slot) => !slot.done && !again.has(slot.offset))).toEqual([]);
     expect(again.has(1)).toBe(false);
@@ -82,7 +87,7 @@ describe('what is finished', () => {
   test('a long run keeps no record that is finished', () => {
     const ledger = new Ledger(START, true);
     for (let round = 0; round < 100; round += 1) {
-      for (const slot of readTo(ledger, (round + 1) * 1_000)) slot.done = true;
+      for (const slot of readTo(ledger, (round + 1) * 1_000)) finish(ledger, slot);
       expect([ledger.offset, ledger.size]).toEqual([(round + 1) * 1_000, 0]);
     }
   });
@@ -99,13 +104,13 @@ describe('how often it was handed out', () => {
 
   test('a process that gives it back charges only what is in hand', () => {
     const ledger = new Ledger(START, true);
-    for (const slot of readTo(ledger, 5)) slot.handed = slot.offset < 2;
+    for (const slot of readTo(ledger, 5)) if (slot.offset < 2) ledger.hand(slot);
     expect(countsOf(opened(ledger.write('me', 0, true), 5)[1])).toEqual([1, 1, 0, 0, 0]);
     const counted = opened(
       dies(...opened({ offset: 0, metadata: '' }, 5), () => true),
       5,
     );
-    for (const slot of counted[1]) slot.handed = slot.offset === 4;
+    for (const slot of counted[1]) if (slot.offset === 4) counted[0].hand(slot);
     expect(countsOf(opened(counted[0].write('me', 0, true), 5)[1])).toEqual([1, 1, 1, 1, 2]);
   });
 
@@ -158,7 +163,7 @@ describe('how often it was handed out', () => {
   test('a lane that is not counted writes no charges and tells nothing in advance', () => {
     const ledger = new Ledger(START, false);
     const [slot] = readTo(ledger, 3) as [Slot];
-    slot.handed = true;
+    ledger.hand(slot);
     expect([ledger.mustTell(slot), ledger.runsLow]).toEqual([false, false]);
     expect(readProgress(0, ledger.write('me', 0, false).metadata).charges).toEqual([]);
   });

@@ -62,7 +62,7 @@ export class Life {
     const from = random(waiting.length + 1);
     const taken = waiting.slice(from, from + most);
     const mustTell = taken.some((slot) => this.#ledger.mustTell(slot));
-    for (const slot of taken) slot.handed = true;
+    for (const slot of taken) this.#ledger.hand(slot);
     if (mustTell) this.write('stored');
   }
 
@@ -102,7 +102,8 @@ export class Life {
   finishAll(): void {
     this.read(this.#model.length + 1);
     for (const [offset, slot] of this.#slots) {
-      slot.handed = slot.done = true;
+      this.#ledger.hand(slot);
+      slot.done = true;
       this.#finished.add(offset);
     }
     this.write('stored', true);

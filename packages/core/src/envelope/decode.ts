@@ -89,41 +89,37 @@ function metadataOf(event: Attributes): Metadata {
   if (specversion !== '1.0') throw invalid(`its specversion is ${short(specversion)}, not "1.0"`);
   const id = required(event, 'id');
   required(event, 'type');
-  return {
+  const metadata: { -readonly [Name in keyof Metadata]: Metadata[Name] } = {
     id,
     source: required(event, 'source'),
     time: optional(event, 'time') ?? '',
     version: versionOf(event),
     correlationId: optional(event, 'correlationid') ?? id,
-    ...optionalMetadata(event),
   };
-}
-
-function optionalMetadata(event: Attributes): Partial<Metadata> {
-  const metadata: Record<string, unknown> = {};
-  const take = (name: string, attribute: string): void => {
-    const value = optional(event, attribute);
-    if (value !== undefined) metadata[name] = value;
-  };
-  take('causationId', 'causationid');
-  take('key', 'partitionkey');
-  take('sequence', 'sequence');
-  take('traceparent', 'traceparent');
-  take('tracestate', 'tracestate');
-  let extensions: string[] | undefined;
-  for (const name in event) {
-    // Looked up first: nearly every name is one of these.
-    if (RESERVED_ATTRIBUTES.has(name) || !ATTRIBUTE.test(name)) continue;
-    extensions ??= [];
-    extensions.push(name);
-  }
-  if (extensions !== undefined) metadata['extensions'] = extensionsOf(event, extensions);
+  const causationId = optional(event, 'causationid');
+  if (causationId !== undefined) metadata.causationId = causationId;
+  const key = optional(event, 'partitionkey');
+  if (key !== undefined) metadata.key = key;
+  const sequence = optional(event, 'sequence');
+  if (sequence !== undefined) metadata.sequence = sequence;
+  const traceparent = optional(event, 'traceparent');
+  if (traceparent !== undefined) metadata.traceparent = traceparent;
+  const tracestate = optional(event, 'tracestate');
+  if (tracestate !== undefined) metadata.tracestate = tracestate;
+  const extensions = extensionsOf(event);
+  if (extensions !== undefined) metadata.extensions = extensions;
   return metadata;
 }
 
-function extensionsOf(event: Attributes, names: readonly string[]): Readonly<Record<string, unknown>> {
-  for (const name of names) optional(event, name);
-  return Object.fromEntries(names.map((name) => [name, event[name]]));
+function extensionsOf(event: Attributes): Metadata['extensions'] {
+  let extensions: [string, string | number | boolean][] | undefined;
+  for (const name in event) {
+    // Looked up first: nearly every name is one of these.
+    if (RESERVED_ATTRIBUTES.has(name) || !ATTRIBUTE.test(name)) continue;
+    optional(event, name);
+    (extensions ??= []).push([name, event[name] as string | number | boolean]);
+  }
+  return extensions === undefined ? undefined : Object.fromEntries(extensions);
 }
 
 /** `dataversion` as we write it, else the number at the end of a `dataschema` path or URN, else 1. */
@@ -172,7 +168,8 @@ function parse(body: Uint8Array): unknown {
 
 function text(body: Uint8Array): string {
   if (!isUtf8(body)) throw invalid('its text is not UTF-8');
-  return Buffer.from(body.buffer, body.byteOffset, body.byteLength).toString();
+  const buffer = Buffer.isBuffer(body) ? body : Buffer.from(body.buffer, body.byteOffset, body.byteLength);
+  return buffer.toString();
 }
 
 function invalid(problem: string): WaybillError {

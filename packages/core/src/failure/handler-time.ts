@@ -26,8 +26,9 @@ export class HandlerWatch {
     this.#timeoutMs = timeoutMs;
   }
 
-  start(attempt: Timed): void {
-    const dueAt = this.#clock.now() + this.#timeoutMs;
+  /** `startedAt`: epoch ms, never before that of an earlier call. */
+  start(attempt: Timed, startedAt: number): void {
+    const dueAt = startedAt + this.#timeoutMs;
     this.#running.set(attempt, dueAt);
     // Armed for the end of a grace, or for nothing: else an earlier attempt runs out first.
     if (dueAt < this.#armedFor) this.#arm(dueAt);

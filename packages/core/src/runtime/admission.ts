@@ -29,6 +29,9 @@ export interface AdmissionOptions {
 /** A copy or a letter that the broker does not take for this long no longer keeps the only place of an isolation. */
 const STALLED_MS = 1_000;
 
+/** What is decided and waits for the broker to take its settlement keeps no place from others, up to so many windows. */
+const SETTLING_WINDOWS = 2;
+
 /** A message that was given back and did not come again by then is somebody else's. */
 const REMEMBERED_MS = 60_000;
 /** So long without a suspect, nothing kills processes: slow handlers would otherwise run one by one for ever. */
@@ -64,7 +67,14 @@ export class Admission {
     const cleared = free && this.#isolation.cleared && !this.#isolating;
     if (this.#stalled || cleared) return this.#open(subscription);
     if (this.#isolating) return holding.size > 0 ? 0 : this.#isolate(subscription);
-    return this.window - holding.size;
+    return this.#room;
+  }
+
+  /** A broker whose answers take time would otherwise set the pace of fast handlers. */
+  get #room(): number {
+    const { holding, ordered, settler } = this.#options;
+    const settling = ordered || this.#isolation.isolated ? 0 : settler.settling;
+    return this.window + Math.min(settling, SETTLING_WINDOWS * this.window) - holding.size;
   }
 
   /** Called every now and then; whether {@link room} should be asked again. */
@@ -131,7 +141,7 @@ export class Admission {
   async #open(subscription: Subscription): Promise<number> {
     await subscription.resize(this.#options.window);
     this.#isolation.open();
-    return this.window - this.#options.holding.size;
+    return this.#room;
   }
 
   async #isolate(subscription: Subscription): Promise<number> {
@@ -140,7 +150,7 @@ export class Admission {
     this.#stalledSince = undefined;
     this.#isolation.isolate();
     this.#options.scheduler.resume();
-    return this.window - this.#options.holding.size;
+    return this.#room;
   }
 
   #admit(task: Task): void {

@@ -10,7 +10,7 @@ import { BoundTypes } from './bound-types.ts';
 import type { ConsumeSettings } from './consume-options.ts';
 import type { AnyHandler, CheckSend } from './handler-context.ts';
 import { Holding } from './holding.ts';
-import { readTasks, taskOf } from './intake.ts';
+import { type IntakeOptions, readTasks, taskOf } from './intake.ts';
 import { Leases } from './leases.ts';
 import type { Codec, HandleScope } from './middleware.ts';
 import type { ConsumerStatus, Observe } from './observe.ts';
@@ -68,10 +68,13 @@ export class QueueConsumer {
   readonly #runner: Runner;
   readonly #admission: Admission;
   readonly #boundTypes: BoundTypes;
+  readonly #intake: IntakeOptions;
   #closing: Promise<void> | undefined;
 
   constructor(options: ConsumerOptions) {
     this.#options = options;
+    const { name, queue, contracts, codec, clock } = options;
+    this.#intake = { fresh: { attempt: 1, queue: name }, ordered: queue.ordered, contracts, codec, clock };
     this.#scheduler = new Scheduler({
       clock: options.clock,
       concurrency: options.settings.concurrency,
@@ -191,12 +194,10 @@ export class QueueConsumer {
   }
 
   #arrive(deliveries: readonly Delivery[]): Awaitable<void> {
-    const { name, queue, contracts, codec, clock } = this.#options;
-    const intake = { queue: name, ordered: queue.ordered, contracts, codec, clock };
-    const tasks = deliveries.map((delivery) => taskOf(intake, delivery));
+    const tasks = deliveries.map((delivery) => taskOf(this.#intake, delivery));
     // Held from now on: leases are kept while a codec works, or the broker is asked.
     for (const task of tasks) this.#holding.add(task);
-    const marked = chain(readTasks(intake, tasks), () => this.#boundTypes.mark(tasks));
+    const marked = chain(readTasks(this.#intake, tasks), () => this.#boundTypes.mark(tasks));
     return chain(marked, () => this.#take(tasks));
   }
 

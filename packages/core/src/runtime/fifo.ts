@@ -1,14 +1,16 @@
-/** First in, first out, without moving what waits. */
+/** First in, first out, without moving what waits, and without a new array each time it was empty. */
 export class Fifo<T> {
-  #items: T[] = [];
+  #items: (T | undefined)[] = [];
   #head = 0;
+  #tail = 0;
 
   get size(): number {
-    return this.#items.length - this.#head;
+    return this.#tail - this.#head;
   }
 
   push(item: T): void {
-    this.#items.push(item);
+    this.#items[this.#tail] = item;
+    this.#tail += 1;
   }
 
   peek(): T | undefined {
@@ -16,14 +18,15 @@ export class Fifo<T> {
   }
 
   shift(): T | undefined {
+    if (this.#head === this.#tail) return undefined;
     const item = this.#items[this.#head];
-    if (this.#head < this.#items.length) this.#head += 1;
-    // Soon, so that what was taken out is not kept: there may be one of these a key.
-    if (this.#head > 16 && this.#head * 2 > this.#items.length) {
-      this.#items = this.#items.slice(this.#head);
-      this.#head = 0;
-    } else if (this.#head === this.#items.length) {
-      this.#items = [];
+    // What was taken out is not kept.
+    this.#items[this.#head] = undefined;
+    this.#head += 1;
+    if (this.#head === this.#tail) this.#head = this.#tail = 0;
+    else if (this.#head > 16 && this.#head * 2 > this.#tail) {
+      this.#items = this.#items.slice(this.#head, this.#tail);
+      this.#tail -= this.#head;
       this.#head = 0;
     }
     return item;
@@ -31,6 +34,6 @@ export class Fifo<T> {
 
   clear(): void {
     this.#items = [];
-    this.#head = 0;
+    this.#head = this.#tail = 0;
   }
 }

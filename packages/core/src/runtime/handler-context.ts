@@ -54,31 +54,27 @@ export interface AttemptOptions {
 /** One attempt, for its handler and for middlewares. */
 export class Attempt implements HandlerContext, HandleScope {
   readonly #task: Task;
-  readonly #message: Message;
-  readonly #collect: () => CollectedSends;
-  readonly #checkSend: CheckSend;
-  readonly queue: string;
+  readonly #shared: AttemptOptions;
+  readonly message: Message;
   /** From 1. A task that is held for its next attempt counts on; this one does not change. */
   readonly attempt: number;
   #outgoing: CollectedSends | undefined;
   #ended = false;
   #slots: Map<unknown, unknown> | undefined;
 
-  constructor(task: Task, message: Message, { queue, collect, checkSend }: AttemptOptions) {
+  constructor(task: Task, message: Message, shared: AttemptOptions) {
     this.#task = task;
-    this.#message = message;
-    this.queue = queue;
-    this.#collect = () => collect(message.metadata);
-    this.#checkSend = checkSend;
+    this.#shared = shared;
+    this.message = message;
     this.attempt = task.bookkeeping.attempt;
   }
 
-  get message(): Message {
-    return this.#message;
+  get queue(): string {
+    return this.#shared.queue;
   }
 
   get metadata(): Metadata {
-    return this.#message.metadata;
+    return this.message.metadata;
   }
 
   get redelivered(): boolean {
@@ -97,7 +93,7 @@ export class Attempt implements HandlerContext, HandleScope {
   get publish(): HandlerContext['publish'] {
     return (event, data, options) => {
       this.#checkRunning();
-      this.#checkSend(event, undefined);
+      this.#shared.checkSend(event, undefined);
       this.#collected().add({ contract: event, data, options });
     };
   }
@@ -105,7 +101,7 @@ export class Attempt implements HandlerContext, HandleScope {
   get send(): HandlerContext['send'] {
     return (queue, command, data, options) => {
       this.#checkRunning();
-      this.#checkSend(command, queue);
+      this.#shared.checkSend(command, queue);
       this.#collected().add({ contract: command, queue: queue.name, data, options });
     };
   }
@@ -139,7 +135,7 @@ export class Attempt implements HandlerContext, HandleScope {
   }
 
   #collected(): CollectedSends {
-    this.#outgoing ??= this.#collect();
+    this.#outgoing ??= this.#shared.collect(this.message.metadata);
     return this.#outgoing;
   }
 }

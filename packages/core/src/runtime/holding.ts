@@ -4,7 +4,6 @@ import type { Task } from './task.ts';
 /** What a consumer holds: received, and neither settled nor lost. In the order of arrival. */
 export class Holding {
   readonly tasks: Set<Task> = new Set();
-  readonly #byDelivery = new Map<Delivery, Task>();
 
   get size(): number {
     return this.tasks.size;
@@ -12,22 +11,21 @@ export class Holding {
 
   add(task: Task): void {
     this.tasks.add(task);
-    this.#byDelivery.set(task.delivery, task);
   }
 
   delete(task: Task): boolean {
-    this.#byDelivery.delete(task.delivery);
     return this.tasks.delete(task);
   }
 
+  /** Looked for among all: deliveries are rarely lost, and each would cost an entry. */
   of(deliveries: readonly Delivery[]): readonly Task[] {
-    return deliveries.flatMap((delivery) => this.#byDelivery.get(delivery) ?? []);
+    const wanted = new Set(deliveries);
+    return [...this.tasks].filter(({ delivery }) => wanted.has(delivery));
   }
 
   /** Whatever still ends is not settled by this process any more. */
   abandon(): void {
     for (const task of this.tasks) task.lost = true;
     this.tasks.clear();
-    this.#byDelivery.clear();
   }
 }

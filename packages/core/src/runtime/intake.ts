@@ -4,12 +4,13 @@ import type { Clock } from '../driver/clock.ts';
 import type { Delivery } from '../driver/driver.ts';
 import { WaybillError } from '../driver/errors.ts';
 import { decode } from '../envelope/decode.ts';
-import { BOOKKEEPING_HEADER, readBookkeeping } from '../failure/bookkeeping.ts';
+import { type Bookkeeping, BOOKKEEPING_HEADER, readBookkeeping } from '../failure/bookkeeping.ts';
 import type { Codec } from './middleware.ts';
 import { type Decoded, type Poison, Task } from './task.ts';
 
 export interface IntakeOptions {
-  readonly queue: string;
+  /** Of what comes for the first time. */
+  readonly fresh: Bookkeeping;
   readonly ordered: boolean;
   readonly contracts: ReadonlyMap<string, Contract>;
   readonly codec: Codec | undefined;
@@ -17,8 +18,8 @@ export interface IntakeOptions {
 }
 
 /** A task for a delivery, not read yet. */
-export function taskOf({ queue, clock }: IntakeOptions, delivery: Delivery): Task {
-  const bookkeeping = readBookkeeping(delivery.headers[BOOKKEEPING_HEADER]) ?? { attempt: 1, queue };
+export function taskOf({ fresh, clock }: IntakeOptions, delivery: Delivery): Task {
+  const bookkeeping = readBookkeeping(delivery.headers[BOOKKEEPING_HEADER]) ?? fresh;
   return new Task(delivery, bookkeeping, clock.now());
 }
 

@@ -31,6 +31,11 @@ export interface OutcomesOptions {
   readonly onIdle: () => void;
 }
 
+/** Hears how an attempt ended. */
+export interface Reporter {
+  report(outcome: Outcome, error?: unknown): void;
+}
+
 interface Delay {
   readonly until: number;
   /** A foreign message has no room for the bookkeeping of a copy. */
@@ -70,27 +75,23 @@ export class Outcomes {
   }
 
   /** What the handler collected is stored first, then its delivery is accepted. */
-  succeeded(
-    task: Task,
-    outgoing: readonly OutgoingMessage[],
-    report: (outcome: Outcome, error?: unknown) => void,
-  ): void {
+  succeeded(task: Task, outgoing: readonly OutgoingMessage[], reporter: Reporter): void {
     task.ending = true;
-    if (outgoing.length === 0) return this.#accept(task, report);
+    if (outgoing.length === 0) return this.#accept(task, reporter);
     let left = outgoing.length;
     let refused: unknown;
     const stored = (error: unknown): void => {
       refused ??= error;
       left -= 1;
       if (left > 0) return;
-      if (refused === undefined) this.#accept(task, report);
-      else report(this.failed(task, refused), refused);
+      if (refused === undefined) this.#accept(task, reporter);
+      else reporter.report(this.failed(task, refused), refused);
     };
     for (const message of outgoing) this.#keep(task, { message, final: FINAL_FOR_SEND, done: stored });
   }
 
-  #accept(task: Task, report: (outcome: Outcome) => void): void {
-    report('accepted');
+  #accept(task: Task, reporter: Reporter): void {
+    reporter.report('accepted');
     this.#options.settler.accept(task);
   }
 

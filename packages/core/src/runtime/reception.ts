@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Awaitable } from '../contract/validate.ts';
 import type { Clock } from '../driver/clock.ts';
 import type { Delivery, Subscription } from '../driver/driver.ts';
@@ -150,6 +151,8 @@ export class Reception {
       this.#failures = 0;
       if (this.#status === 'down') this.#become('up');
       if (deliveries.length > 0) await arrive(deliveries);
+      // What fast handlers have done is on its way to the broker before more of them run.
+      await nextTurn();
     }
   }
 

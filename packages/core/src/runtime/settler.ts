@@ -20,11 +20,7 @@ export interface SettlerOptions {
   readonly onIdle: () => void;
 }
 
-interface Pending {
-  readonly task: Task;
-  readonly settlement: Settlement;
-  readonly done: (() => void) | undefined;
-}
+type Pending = Settlement & { readonly task: Task; readonly done: (() => void) | undefined };
 
 /** Gathers settlements into the driver's batches: one turn's worth, or what came while a call was open. */
 export class Settler {
@@ -32,7 +28,8 @@ export class Settler {
   #subscription: Subscription | undefined;
   #pending: Pending[] = [];
   #waiting: Pending[] = [];
-  #open = 0;
+  #openCalls = 0;
+  #settling = 0;
   #openRejects = 0;
   #failures = 0;
   #scheduled = false;
@@ -48,25 +45,30 @@ export class Settler {
 
   /** Decided and not yet taken by the broker. */
   get size(): number {
-    return this.#pending.length + this.#waiting.length + this.#open;
+    return this.#waiting.length + this.settling;
+  }
+
+  /** Those of {@link size} that wait for nothing but the broker. */
+  get settling(): number {
+    return this.#pending.length + this.#settling;
   }
 
   /** Those of {@link size} that take a message to the dead lane. */
   get rejects(): number {
-    return [...this.#pending, ...this.#waiting].filter(isReject).length + this.#openRejects;
+    return countRejects(this.#pending) + countRejects(this.#waiting) + this.#openRejects;
   }
 
   accept(task: Task): void {
-    this.#add(task, { delivery: task.delivery, action: 'accept' });
+    this.#add({ delivery: task.delivery, action: 'accept', task, done: undefined });
   }
 
   release(task: Task): void {
-    this.#add(task, { delivery: task.delivery, action: 'release' });
+    this.#add({ delivery: task.delivery, action: 'release', task, done: undefined });
   }
 
   /** `done` is called once the dead lane has it. */
   reject(task: Task, letter: { readonly reason: string; readonly headers: Headers }, done: () => void): void {
-    this.#add(task, { delivery: task.delivery, action: 'reject', ...letter }, done);
+    this.#add({ delivery: task.delivery, action: 'reject', ...letter, task, done });
   }
 
   /** Asks the guard again where it said `wait`. */
@@ -77,14 +79,14 @@ export class Settler {
     this.#schedule();
   }
 
-  #add(task: Task, settlement: Settlement, done?: () => void): void {
-    this.#pending.push({ task, settlement, done });
+  #add(pending: Pending): void {
+    this.#pending.push(pending);
     this.#schedule();
   }
 
   #schedule(afterMs = 0): void {
     const { limit, clock } = this.#options;
-    if (this.#scheduled || this.#open >= limit.concurrency) return;
+    if (this.#scheduled || this.#openCalls >= limit.concurrency) return;
     this.#scheduled = true;
     const run = (): void => {
       this.#scheduled = false;
@@ -102,11 +104,19 @@ export class Settler {
     const batch = this.#gather();
     if (this.#pending.length > 0) this.#schedule();
     if (batch.length === 0) return this.#options.onIdle();
-    this.#open += 1;
-    this.#openRejects += batch.filter(isReject).length;
-    subscription.settle(batch.map((pending) => pending.settlement)).then(
-      () => this.#settled(batch, new Map()),
-      (error: unknown) => this.#settled(batch, failuresOf(batch.length, error, 'Settling')),
+    const rejects = countRejects(batch);
+    this.#openCalls += 1;
+    this.#settling += batch.length;
+    this.#openRejects += rejects;
+    const ended = (failures?: ReadonlyMap<number, WaybillError>): void => {
+      this.#openCalls -= 1;
+      this.#settling -= batch.length;
+      this.#openRejects -= rejects;
+      this.#settled(batch, failures);
+    };
+    subscription.settle(batch).then(
+      () => ended(),
+      (error: unknown) => ended(failuresOf(batch.length, error, 'Settling')),
     );
   }
 
@@ -124,10 +134,8 @@ export class Settler {
     return batch;
   }
 
-  #settled(batch: readonly Pending[], failures: ReadonlyMap<number, WaybillError>): void {
-    this.#open -= 1;
-    this.#openRejects -= batch.filter(isReject).length;
-    if (failures.size === 0) {
+  #settled(batch: readonly Pending[], failures: ReadonlyMap<number, WaybillError> | undefined): void {
+    if (failures === undefined) {
       this.#failures = 0;
       for (const pending of batch) this.#taken(pending);
     } else this.#partly(batch, failures);
@@ -160,4 +168,8 @@ export class Settler {
   }
 }
 
-const isReject = ({ settlement }: Pending): boolean => settlement.action === 'reject';
+function countRejects(all: readonly Pending[]): number {
+  let count = 0;
+  for (const { action } of all) if (action === 'reject') count += 1;
+  return count;
+}

@@ -36,7 +36,7 @@ function started(): { clock: StillClock; watch: HandlerWatch; log: string[]; sta
   const log: string[] = [];
   const start = (name: string): Attempt => {
     const attempt = new Attempt(log, clock, name);
-    watch.start(attempt);
+    watch.start(attempt, clock.now());
     return attempt;
   };
   return { clock, watch, log, start };
@@ -154,7 +154,7 @@ describe('HandlerWatch', () => {
         for (const [index, { at, lasts }] of handlers.entries()) {
           clock.after(at, () => {
             const attempt = new Attempt(log, clock, `${index}`);
-            watch.start(attempt);
+            watch.start(attempt, clock.now());
             clock.after(lasts, () => watch.finish(attempt));
           });
           if (lasts > TIMEOUT) expected.push(`${index} aborts at 60000`);
