@@ -10,7 +10,7 @@ import { BoundTypes } from './bound-types.ts';
 import type { ConsumeSettings } from './consume-options.ts';
 import type { AnyHandler, CheckSend } from './handler-context.ts';
 import { Holding } from './holding.ts';
-import { type IntakeOptions, readTasks, taskOf } from './intake.ts';
+import { type IntakeOptions, readTasks, tasksOf } from './intake.ts';
 import { Leases } from './leases.ts';
 import type { Codec, HandleScope } from './middleware.ts';
 import type { ConsumerStatus, Observe } from './observe.ts';
@@ -79,10 +79,8 @@ export class QueueConsumer {
       clock: options.clock,
       concurrency: options.settings.concurrency,
       start: (task) => this.#runner.start(task),
-      mayStart: (task) => {
-        options.noticeFreeze();
-        return this.#leases.guard(task);
-      },
+      beforeStart: options.noticeFreeze,
+      mayStart: (task) => this.#leases.guard(task),
     });
     this.#leases = this.#makeLeases(options);
     this.#settler = this.#makeSettler(options);
@@ -194,7 +192,7 @@ export class QueueConsumer {
   }
 
   #arrive(deliveries: readonly Delivery[]): Awaitable<void> {
-    const tasks = deliveries.map((delivery) => taskOf(this.#intake, delivery));
+    const tasks = tasksOf(this.#intake, deliveries);
     // Held from now on: leases are kept while a codec works, or the broker is asked.
     for (const task of tasks) this.#holding.add(task);
     const marked = chain(readTasks(this.#intake, tasks), () => this.#boundTypes.mark(tasks));
@@ -202,12 +200,14 @@ export class QueueConsumer {
   }
 
   #take(tasks: readonly Task[]): void {
-    for (const task of tasks) {
-      // A close while it was read gave it back.
-      if (task.lost || task.ending) continue;
-      if (this.#reception.stopped) this.#admission.release(task);
-      else this.#admission.take(task);
-    }
+    this.#scheduler.together(() => {
+      for (const task of tasks) {
+        // A close while it was read gave it back.
+        if (task.lost || task.ending) continue;
+        if (this.#reception.stopped) this.#admission.release(task);
+        else this.#admission.take(task);
+      }
+    });
     this.#admission.drain(this.#busy);
   }
 

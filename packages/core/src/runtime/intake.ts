@@ -17,10 +17,13 @@ export interface IntakeOptions {
   readonly clock: Clock;
 }
 
-/** A task for a delivery, not read yet. */
-export function taskOf({ fresh, clock }: IntakeOptions, delivery: Delivery): Task {
-  const bookkeeping = readBookkeeping(delivery.headers[BOOKKEEPING_HEADER]) ?? fresh;
-  return new Task(delivery, bookkeeping, clock.now());
+/** A task for each delivery, not read yet. */
+export function tasksOf({ fresh, clock }: IntakeOptions, deliveries: readonly Delivery[]): readonly Task[] {
+  const now = clock.now();
+  return deliveries.map((delivery) => {
+    const bookkeeping = readBookkeeping(delivery.headers[BOOKKEEPING_HEADER]) ?? fresh;
+    return new Task(delivery, bookkeeping, now);
+  });
 }
 
 /** Reads what was delivered, in its order; later where a codec is asynchronous. Nothing that a body holds makes it throw. */

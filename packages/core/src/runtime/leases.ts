@@ -35,7 +35,7 @@ export class Leases {
   /** Whether an outcome of this task may go to the broker now. A lease that ran out is asked for first. */
   guard(task: Task): 'go' | 'wait' | 'drop' {
     if (task.lost) return 'drop';
-    if (!task.unverified && task.leaseUntil > this.#options.clock.now()) return 'go';
+    if (!task.unverified && (isEndless(task) || task.leaseUntil > this.#options.clock.now())) return 'go';
     task.unverified = true;
     this.#ask();
     return 'wait';
@@ -105,6 +105,11 @@ export class Leases {
   }
 }
 
+/** Looked at first: the time is asked for with every message. */
+function isEndless({ leaseUntil }: Task): boolean {
+  return leaseUntil === Number.POSITIVE_INFINITY;
+}
+
 function isDue(task: Task, now: number): boolean {
-  return task.leaseUntil !== Number.POSITIVE_INFINITY && task.leaseUntil - now < task.leaseMs / 2;
+  return !isEndless(task) && task.leaseUntil - now < task.leaseMs / 2;
 }

@@ -92,6 +92,8 @@ export class Outcomes {
 
   #accept(task: Task, reporter: Reporter): void {
     reporter.report('accepted');
+    // Until the broker has taken it, only the delivery is needed.
+    task.message = undefined;
     this.#options.settler.accept(task);
   }
 

@@ -7,6 +7,8 @@ export interface SchedulerOptions {
   readonly clock: Clock;
   readonly concurrency: number;
   readonly start: (task: Task) => void;
+  /** Called before some are started in one go. */
+  readonly beforeStart: () => void;
   /** Asked right before: a process that was frozen may hold what others handled meanwhile. `wait` until {@link Scheduler.poke}. */
   readonly mayStart: (task: Task) => 'go' | 'wait' | 'drop';
 }
@@ -51,6 +53,18 @@ export class Scheduler {
     }
     if (dueAt !== undefined) return this.hold(task, dueAt);
     this.#ready.push(task);
+    this.#pump();
+  }
+
+  /** What `add` adds starts once all of it is there. */
+  together(add: () => void): void {
+    const outer = this.#pumping;
+    this.#pumping = true;
+    try {
+      add();
+    } finally {
+      this.#pumping = outer;
+    }
     this.#pump();
   }
 
@@ -109,9 +123,10 @@ export class Scheduler {
 
   // A handler that returns at once would otherwise start the next one from within.
   #pump(): void {
-    if (this.#pumping) return;
+    if (this.#pumping || this.#ready.size === 0) return;
     this.#pumping = true;
     try {
+      this.#options.beforeStart();
       while (!this.#stopped && this.#running < this.#options.concurrency) {
         const task = this.#ready.shift();
         if (task === undefined) break;
