@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { byDeadline, pause, systemClock, WaybillError } from '@waybill/core/driver';
 import kafkajs, { type Admin, type Kafka } from 'kafkajs';
 import { toWaybillError, typeOf } from '../kafka-error.ts';
@@ -36,6 +37,8 @@ export class KafkajsAdmin implements ClientAdmin {
   #used = false;
 
   constructor(kafka: Kafka) {
+    // Each request that waits for its next try listens to it.
+    setMaxListeners(0, this.#closed.signal);
     this.#admin = kafka.admin();
     this.#cluster = openCluster(kafka, 'waybill');
   }
@@ -250,7 +253,8 @@ export class KafkajsAdmin implements ClientAdmin {
         if (!mayPass || isLast) throw cause;
         // One that was deleted fails every look at the others, for as long as it is asked about.
         if (cause.code === 'NOT_FOUND') this.#cluster.targetTopics.clear();
-        await pause(systemClock, wait, this.#closed.signal);
+        // Who could not connect has waited already; and without a connection this would keep no process alive.
+        if (this.#connected !== undefined) await pause(systemClock, wait, this.#closed.signal);
         await this.#cluster.refreshMetadata().catch(() => undefined);
       }
     }
