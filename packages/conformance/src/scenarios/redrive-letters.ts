@@ -62,9 +62,14 @@ export class DeskRuns {
     );
   }
 
-  /** Without what a broker handed out again. */
+  /** Without repetitions of what a broker handed out again. */
   get first(): DeskRuns['runs'] {
-    return this.runs.filter(({ context }) => !context.redelivered);
+    const seen = new Set<string>();
+    return this.runs.filter(({ id, context }) => {
+      const isFirst = !context.redelivered || !seen.has(id);
+      seen.add(id);
+      return isFirst;
+    });
   }
 
   get ids(): readonly string[] {
@@ -87,12 +92,12 @@ export class DeskRuns {
   }
 }
 
-/** Ids that archive's consumer saw for the first time, as they came. */
+/** Ids that archive's consumer saw, as they came, without repetitions of what its broker handed out again. */
 export async function watchArchive(bus: Bus): Promise<readonly string[]> {
   const seen: string[] = [];
   await bus.consume(archive, {
     [Noted.type]: (_, { metadata, redelivered }) => {
-      if (!redelivered) seen.push(metadata.id);
+      if (!redelivered || !seen.includes(metadata.id)) seen.push(metadata.id);
     },
   });
   return seen;
