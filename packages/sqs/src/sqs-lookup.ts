@@ -1,0 +1,160 @@
+import { ListTopicsCommand, type SNSClient } from '@aws-sdk/client-sns';
+import { GetQueueAttributesCommand, GetQueueUrlCommand } from '@aws-sdk/client-sqs';
+import { untilAborted, WaybillError } from '@waybill/core/driver';
+import type { SqsClients } from './sqs-client.ts';
+import { workEntity } from './sqs-names.ts';
+import type { Settings } from './sqs-options.ts';
+
+/** Urls and ARNs of what exists, each asked for once, however many want it. What was not found is asked for again. */
+export class SqsLookup {
+  readonly #clients: SqsClients;
+  readonly #urls = new Map<string, Promise<string>>();
+  readonly #arns = new Map<string, Promise<string>>();
+  readonly #topics = new Map<string, Promise<string>>();
+  readonly #kinds = new Map<string, Promise<boolean>>();
+  #account: string | undefined;
+
+  constructor(clients: SqsClients, settings: Pick<Settings, 'accountId'>) {
+    this.#clients = clients;
+    this.#account = settings.accountId;
+  }
+
+  /** Rejects with NOT_FOUND when there is no such queue. */
+  queueUrl(entity: string, signal?: AbortSignal): Promise<string> {
+    const url = once(this.#urls, entity, () => this.#askUrl(entity));
+    return signal === undefined ? url : untilAborted(url, signal, `look up queue "${entity}"`);
+  }
+
+  /** Rejects with NOT_FOUND when there is no such queue. */
+  queueArn(entity: string): Promise<string> {
+    return once(this.#arns, entity, () => this.#askArn(entity));
+  }
+
+  /** Where the account is known, an ARN says nothing about whether the topic exists; else rejects with NOT_FOUND. */
+  topicArn(entity: string, signal?: AbortSignal): Promise<string> {
+    const arn = once(this.#topics, entity, () => this.#findTopic(entity));
+    return signal === undefined ? arn : untilAborted(arn, signal, `look up topic "${entity}"`);
+  }
+
+  /** Whether queue `name` is FIFO; rejects with NOT_FOUND when it is neither. */
+  async entityOf(name: string): Promise<{ readonly ordered: boolean }> {
+    return { ordered: await once(this.#kinds, name, () => this.#askKind(name)) };
+  }
+
+  learnQueue(entity: string, url: string): void {
+    this.#urls.set(entity, Promise.resolve(url));
+    this.#account ??= accountOf(url);
+  }
+
+  learnTopic(entity: string, arn: string): void {
+    this.#topics.set(entity, Promise.resolve(arn));
+  }
+
+  learnQueueKind(name: string, ordered: boolean): void {
+    this.#kinds.set(name, Promise.resolve(ordered));
+  }
+
+  /** A queue or topic that turned out to be gone is asked for again. */
+  forget(entity: string): void {
+    this.#urls.delete(entity);
+    this.#arns.delete(entity);
+    this.#topics.delete(entity);
+  }
+
+  async #askUrl(entity: string): Promise<string> {
+    const { sqs } = this.#clients;
+    const { QueueUrl } = await this.#clients
+      .call(`look up queue "${entity}"`, () => sqs.send(new GetQueueUrlCommand({ QueueName: entity })))
+      .catch((error: unknown) => {
+        throw isMissing(error) ? missing('Queue', entity, error) : error;
+      });
+    if (QueueUrl === undefined) throw missing('Queue', entity, undefined);
+    this.#account ??= accountOf(QueueUrl);
+    return QueueUrl;
+  }
+
+  async #askArn(entity: string): Promise<string> {
+    const QueueUrl = await this.queueUrl(entity);
+    const { Attributes } = await this.#clients.call(`look up queue "${entity}"`, () =>
+      this.#clients.sqs.send(new GetQueueAttributesCommand({ QueueUrl, AttributeNames: ['QueueArn'] })),
+    );
+    const arn = Attributes?.['QueueArn'];
+    if (arn === undefined) throw missing('Queue', entity, undefined);
+    return arn;
+  }
+
+  async #askKind(name: string): Promise<boolean> {
+    try {
+      await this.queueUrl(workEntity({ name, ordered: false }));
+      return false;
+    } catch (error) {
+      if (!isMissing(error)) throw error;
+    }
+    try {
+      await this.queueUrl(workEntity({ name, ordered: true }));
+      return true;
+    } catch (error) {
+      throw isMissing(error) ? missing('Queue', workEntity({ name, ordered: false }), error) : error;
+    }
+  }
+
+  async #findTopic(entity: string): Promise<string> {
+    const { sns } = this.#clients;
+    if (sns === undefined) throw new WaybillError('UNSUPPORTED', 'Topics need sqs() without the option topics: false.');
+    if (this.#account !== undefined) return this.#arnOf(entity, this.#account);
+    const found = await this.#search(sns, entity);
+    if (found === undefined) throw missing('Topic', entity, undefined);
+    return found;
+  }
+
+  async #arnOf(entity: string, account: string): Promise<string> {
+    const region = await this.#clients.call(`name topic "${entity}"`, () => this.#clients.sqs.config.region());
+    return `arn:${partitionOf(region)}:sns:${region}:${account}:${entity}`;
+  }
+
+  async #search(sns: SNSClient, entity: string): Promise<string | undefined> {
+    let NextToken: string | undefined;
+    do {
+      const page = await this.#clients.call(`look up topic "${entity}"`, () =>
+        sns.send(new ListTopicsCommand(NextToken === undefined ? {} : { NextToken })),
+      );
+      const found = page.Topics?.find(({ TopicArn }) => TopicArn?.endsWith(`:${entity}`) === true);
+      if (found?.TopicArn !== undefined) return found.TopicArn;
+      NextToken = page.NextToken;
+    } while (NextToken !== undefined);
+    return undefined;
+  }
+}
+
+/** What fails is not remembered. */
+function once<T>(known: Map<string, Promise<T>>, name: string, ask: () => Promise<T>): Promise<T> {
+  let asked = known.get(name);
+  if (asked === undefined) {
+    asked = ask();
+    known.set(name, asked);
+    const asking = asked;
+    asked.catch(() => {
+      if (known.get(name) === asking) known.delete(name);
+    });
+  }
+  return asked;
+}
+
+/** One sentence that names it. */
+export function missing(kind: 'Queue' | 'Topic', entity: string, cause: unknown): WaybillError {
+  return new WaybillError('NOT_FOUND', `${kind} "${entity}" does not exist. Apply the topology.`, { cause });
+}
+
+function isMissing(error: unknown): boolean {
+  return WaybillError.is(error) && error.code === 'NOT_FOUND';
+}
+
+/** `https://sqs.eu-central-1.amazonaws.com/123456789012/billing` */
+function accountOf(url: string): string | undefined {
+  return /\/(\d{12})\/[^/]+$/.exec(url)?.[1];
+}
+
+function partitionOf(region: string): string {
+  if (region.startsWith('cn-')) return 'aws-cn';
+  return region.startsWith('us-gov-') ? 'aws-us-gov' : 'aws';
+}
