@@ -8,7 +8,7 @@ const ADAPTERS = new Set(['rabbitmq', 'kafka', 'sqs', 'service-bus']);
 const DRIVERS = new Set(['memory', ...ADAPTERS]);
 
 /** Files that may read JSON, because it is no message: replies of a management API, policies of a topology. */
-const MAY_PARSE = new Set([]);
+const MAY_PARSE = new Set(['packages/sqs/src/sqs-policy.ts']);
 /** Files that may set a timer, because it is not for policy: deadlines of one native call. */
 const MAY_TIME = new Set([]);
 
