@@ -92,14 +92,32 @@ export function entryError(
   return explained(`${entry.Code ?? '-'} - ${said}`, said, { attempted, cause: undefined });
 }
 
+/** As {@link toWaybillError}, of a request that stores something: TIMEOUT unless it is sure that nothing was stored. */
+export function sendError(error: unknown, attempted: string): WaybillError {
+  const known = toWaybillError(error, attempted);
+  if (known === error) return known;
+  const status = statusOf(error);
+  const isUnsure = status === undefined ? known.code === 'UNAVAILABLE' && !isUnsent(error) : UNSURE.has(status);
+  if (known.code === 'TIMEOUT' && status === undefined && isUnsent(error)) return recoded(known, 'UNAVAILABLE');
+  return isUnsure ? recoded(known, 'TIMEOUT') : known;
+}
+
+/** Answers of something between, or of a server that failed after it may have stored. */
+const UNSURE: ReadonlySet<number> = new Set([500, 502, 504]);
+
+function recoded({ message, cause }: WaybillError, code: WaybillErrorCode): WaybillError {
+  return new WaybillError(code, message, { cause });
+}
+
 /** Whether an error tells that the request never left this process. */
-export function isUnsent(error: unknown): boolean {
-  if (typeof error !== 'object' || error === null) return false;
-  return /^(ECONNREFUSED|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH)$/.test(typeOf(error)) || isConnectTimeout(error);
+function isUnsent(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  if (/^(ECONNREFUSED|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH)$/.test(typeOf(error))) return true;
+  return error.message.includes('did not establish a connection');
 }
 
 /** The HTTP status of the answer, if there was one. */
-export function statusOf(error: unknown): number | undefined {
+function statusOf(error: unknown): number | undefined {
   const { $metadata, $response } = (error ?? {}) as Answered;
   return $metadata?.httpStatusCode ?? $response?.statusCode;
 }
@@ -117,10 +135,6 @@ function explained(
   const rule = RULES.find(({ when }) => when.test(subject));
   const advice = rule === undefined || rule.advice === '' ? '' : ` ${rule.advice}`;
   return new WaybillError(rule?.code ?? 'UNKNOWN', `Could not ${attempted}: ${said}.${advice}`, { cause });
-}
-
-function isConnectTimeout(error: object): boolean {
-  return /did not establish a connection/.test((error as Error).message);
 }
 
 /** Node's code (`ECONNREFUSED`), or the name that the SDK read from the answer. */

@@ -1,8 +1,8 @@
 import { ListTopicsCommand, type SNSClient } from '@aws-sdk/client-sns';
 import { GetQueueAttributesCommand, GetQueueUrlCommand } from '@aws-sdk/client-sqs';
-import { untilAborted, WaybillError } from '@waybill/core/driver';
+import { type Topology, untilAborted, WaybillError } from '@waybill/core/driver';
 import type { SqsClients } from './sqs-client.ts';
-import { workEntity } from './sqs-names.ts';
+import { topicEntity, workEntity } from './sqs-names.ts';
 import type { Settings } from './sqs-options.ts';
 
 /** Urls and ARNs of what exists, each asked for once, however many want it. What was not found is asked for again. */
@@ -12,6 +12,7 @@ export class SqsLookup {
   readonly #arns = new Map<string, Promise<string>>();
   readonly #topics = new Map<string, Promise<string>>();
   readonly #kinds = new Map<string, Promise<boolean>>();
+  readonly #keyed = new Map<string, Promise<boolean>>();
   #account: string | undefined;
 
   constructor(clients: SqsClients, settings: Pick<Settings, 'accountId'>) {
@@ -39,6 +40,17 @@ export class SqsLookup {
   /** Whether queue `name` is FIFO; rejects with NOT_FOUND when it is neither. */
   async entityOf(name: string): Promise<{ readonly ordered: boolean }> {
     return { ordered: await once(this.#kinds, name, () => this.#askKind(name)) };
+  }
+
+  /** Whether topic `name` is FIFO; rejects with NOT_FOUND when it is neither. */
+  isKeyed(name: string): Promise<boolean> {
+    return once(this.#keyed, name, () => this.#askKeyed(name));
+  }
+
+  /** What this process applies or verifies it needs not ask for. */
+  learnTopology({ topics, queues }: Topology): void {
+    for (const { name, keyed } of topics) this.#keyed.set(name, Promise.resolve(keyed));
+    for (const { name, ordered } of queues) this.learnQueueKind(name, ordered);
   }
 
   learnQueue(entity: string, url: string): void {
@@ -98,11 +110,18 @@ export class SqsLookup {
     }
   }
 
+  async #askKeyed(name: string): Promise<boolean> {
+    const [bare, keyed] = [topicEntity(name, false), topicEntity(name, true)];
+    const found = await this.#search([bare, keyed]);
+    if (found === undefined) throw missing('Topic', bare, undefined);
+    this.learnTopic(found.endsWith('.fifo') ? keyed : bare, found);
+    return found.endsWith('.fifo');
+  }
+
   async #findTopic(entity: string): Promise<string> {
-    const { sns } = this.#clients;
-    if (sns === undefined) throw new WaybillError('UNSUPPORTED', 'Topics need sqs() without the option topics: false.');
+    this.#snsOf();
     if (this.#account !== undefined) return this.#arnOf(entity, this.#account);
-    const found = await this.#search(sns, entity);
+    const found = await this.#search([entity]);
     if (found === undefined) throw missing('Topic', entity, undefined);
     return found;
   }
@@ -112,14 +131,23 @@ export class SqsLookup {
     return `arn:${partitionOf(region)}:sns:${region}:${account}:${entity}`;
   }
 
-  async #search(sns: SNSClient, entity: string): Promise<string | undefined> {
+  #snsOf(): SNSClient {
+    const { sns } = this.#clients;
+    if (sns !== undefined) return sns;
+    throw new WaybillError('UNSUPPORTED', 'Topics need sqs() without the option topics: false.');
+  }
+
+  /** The first of `entities` that is among the account's topics. */
+  async #search(entities: readonly string[]): Promise<string | undefined> {
+    const sns = this.#snsOf();
     let NextToken: string | undefined;
     do {
-      const page = await this.#clients.call(`look up topic "${entity}"`, () =>
+      const page = await this.#clients.call(`look up topic "${entities[0]}"`, () =>
         sns.send(new ListTopicsCommand(NextToken === undefined ? {} : { NextToken })),
       );
-      const found = page.Topics?.find(({ TopicArn }) => TopicArn?.endsWith(`:${entity}`) === true);
-      if (found?.TopicArn !== undefined) return found.TopicArn;
+      for (const { TopicArn = '' } of page.Topics ?? []) {
+        if (entities.some((entity) => TopicArn.endsWith(`:${entity}`))) return TopicArn;
+      }
       NextToken = page.NextToken;
     } while (NextToken !== undefined);
     return undefined;
