@@ -14,6 +14,12 @@ const RECONNECTS = 'Check the endpoint and the region, and that it can be reache
  */
 const RULES: readonly Rule[] = [
   {
+    when: /CERT|self-signed|TLS|\bSSL|EPROTO|Invalid URL/,
+    code: 'INVALID_ARGUMENT',
+    advice: 'Check the option endpoint: https or http, host and port.',
+  },
+  { when: /^E[A-Z_]{3,} /, code: 'UNAVAILABLE', advice: RECONNECTS },
+  {
     when: /Throttl|RequestLimitExceeded|TooManyRequests|SlowDown|OverLimit|RequestThrottled|PurgeQueueInProgress| 429 /i,
     code: 'THROTTLED',
     advice: 'It is tried again later.',
@@ -55,14 +61,9 @@ const RULES: readonly Rule[] = [
     advice: 'It exists with other settings.',
   },
   { when: /Region is missing/i, code: 'INVALID_ARGUMENT', advice: 'Set the option region, or AWS_REGION.' },
+  { when: /^(TimeoutError|AbortError)\b| (408|504) /, code: 'TIMEOUT', advice: RECONNECTS },
   {
-    when: /CERT|self-signed|TLS|\bSSL|EPROTO|Invalid URL/,
-    code: 'INVALID_ARGUMENT',
-    advice: 'Check the option endpoint: https or http, host and port.',
-  },
-  { when: /^(TimeoutError|AbortError|ETIMEDOUT)\b| (408|504) /, code: 'TIMEOUT', advice: RECONNECTS },
-  {
-    when: /^(E[A-Z]{3,}|ENOTFOUND|EAI_AGAIN)\b| 5\d\d |socket hang up|ServiceUnavailable|Internal(Failure|Error)|connect/i,
+    when: / 5\d\d |socket hang up|ServiceUnavailable|Internal(Failure|Error)|connect/i,
     code: 'UNAVAILABLE',
     advice: RECONNECTS,
   },
