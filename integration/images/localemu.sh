@@ -35,7 +35,7 @@ packages=$(echo "$root$venv"/lib/python3.*/site-packages)
 rm -rf "$packages/pip" "$packages"/pip-*
 chroot "$root" "$venv/bin/python" -m compileall -q -j 2 "${packages#"$root"}" >/dev/null 2>&1 || true
 chroot "$root" useradd --create-home localemu
-mkdir -p "$root/var/lib/localemu" "$root/usr/lib/localemu" "$root/tmp/localemu"
+mkdir -p "$root/var/lib/localemu" "$root/usr/lib/localemu" "$root/etc/localemu/conf.d" "$root/etc/localemu/init"
 cat >"$root/usr/local/bin/docker-entrypoint.sh" <<'SCRIPT'
 #!/bin/sh
 cd /opt/code/localemu
@@ -43,9 +43,12 @@ export HOME=/home/localemu
 exec setpriv --reuid=localemu --regid=localemu --init-groups .venv/bin/python -m localemu.runtime.main
 SCRIPT
 chmod 755 "$root/usr/local/bin/docker-entrypoint.sh"
-chroot "$root" chown -R localemu:localemu /var/lib/localemu /usr/lib/localemu /tmp/localemu
+chroot "$root" chown -R localemu:localemu /var/lib/localemu /usr/lib/localemu /etc/localemu
+# Like the official image it has a catalogue of services, which is made at the first start otherwise.
+chroot "$root" env -C /opt/code/localemu HOME=/home/localemu setpriv --reuid=localemu --regid=localemu --init-groups \
+  .venv/bin/python -m localemu.aws.spec >/dev/null
 rm -rf "$root"/var/cache/apt/* "$root"/var/lib/apt/lists/* "$root"/usr/share/doc "$root"/usr/share/man \
-  "$root"/usr/share/locale "$root"/debootstrap
+  "$root"/usr/share/locale "$root"/debootstrap "$root"/tmp/*
 
 tar -C "$root" --one-file-system -c . | docker import \
   --change 'ENV LANG=C.UTF-8 PYTHONUNBUFFERED=1' \
