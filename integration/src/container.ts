@@ -34,9 +34,7 @@ export function controlContainer(id: string): ContainerControl {
 
 /** Stands for the container of a broker that was given: `stop` leaves it alone, faults reject with what to unset. */
 export function withoutContainer(settings: string): ContainerControl {
-  const refuse = async (): Promise<never> => {
-    throw new Error(`This fault needs a container: unset ${settings}.`);
-  };
+  const refuse = faultRefused(settings);
   return {
     kill: refuse,
     start: refuse,
@@ -45,6 +43,13 @@ export function withoutContainer(settings: string): ContainerControl {
     unpause: refuse,
     exec: refuse,
     stop: async () => {},
+  };
+}
+
+/** Rejects with what to unset, for a fault of a broker that was given. */
+export function faultRefused(settings: string): () => Promise<never> {
+  return async () => {
+    throw new Error(`This fault needs a container: unset ${settings}.`);
   };
 }
 

@@ -6,7 +6,14 @@ import { imageFile } from './paths.ts';
 import { type Progress, seconds, silent } from './progress.ts';
 import { setting } from './setting.ts';
 
-export type ImageKind = 'kafka' | 'rabbitmq-current' | 'rabbitmq-old' | 'redis' | 'toxiproxy';
+export type ImageKind =
+  | 'elasticmq'
+  | 'kafka'
+  | 'localemu'
+  | 'rabbitmq-current'
+  | 'rabbitmq-old'
+  | 'redis'
+  | 'toxiproxy';
 
 export interface Image {
   readonly name: string;
@@ -34,6 +41,17 @@ const recipes: Readonly<Record<ImageKind, Recipe>> = {
     setting: 'WAYBILL_KAFKA_IMAGE',
     official: 'apache/kafka:4.3.1',
     built: 'waybill/kafka:4.3.1',
+  },
+  // The one on Java, whose memory JAVA_OPTS bounds.
+  elasticmq: {
+    setting: 'WAYBILL_ELASTICMQ_IMAGE',
+    official: 'softwaremill/elasticmq:1.7.1',
+    built: 'waybill/elasticmq:1.7.1',
+  },
+  localemu: {
+    setting: 'WAYBILL_LOCALEMU_IMAGE',
+    official: 'localemu/localemu:1.3.2',
+    built: 'waybill/localemu:1.3.2',
   },
   redis: {
     setting: 'WAYBILL_REDIS_IMAGE',

@@ -1,4 +1,11 @@
 export { type ContainerControl, controlContainer, readyOrRemoved, untilReady } from './container.ts';
+export {
+  attachElasticmq,
+  type Elasticmq,
+  type ElasticmqDescriptor,
+  type ElasticmqOptions,
+  startElasticmq,
+} from './elasticmq.ts';
 export { ensureEngine, engineVersion, stopEngine } from './engine.ts';
 export { eventually, type EventuallyOptions } from './eventually.ts';
 export { freePort } from './free-port.ts';
@@ -16,6 +23,8 @@ export { kafkaProxies, type KafkaProxies, throughProxies } from './kafka-proxies
 export { ensureKcat, kcat } from './kcat.ts';
 export { kafkaGuest, kafkaGuestPassword, kafkaPassword, kafkaUser } from './kafka-settings.ts';
 export { LocalContainer } from './local-container.ts';
+export { attachLocalemu, type Localemu, type LocalemuOptions, startLocalemu } from './localemu.ts';
+export type { PolicyStatement } from './localemu-users.ts';
 export { ownerLabels } from './owner.ts';
 export { prepare } from './prepare-machine.ts';
 export { printProgress, type Progress, silent, withoutRepeats } from './progress.ts';
@@ -30,6 +39,14 @@ export {
 } from './rabbitmq.ts';
 export { isBrokerGiven, rabbitmqPassword, rabbitmqUser, type RabbitmqVersion } from './rabbitmq-settings.ts';
 export { redisPassword, type RedisServer, startRedis } from './redis.ts';
+export {
+  givenSqs,
+  sqsClientSettings,
+  type SqsClientSettings,
+  type SqsCredentials,
+  type SqsDescriptor,
+  sqsSettings,
+} from './sqs-server.ts';
 export { sweepLeftovers } from './sweep.ts';
 export { startToxiproxy, type ToxiproxyDescriptor, type ToxiproxyServer } from './toxiproxy.ts';
 export { startWorker, type Worker, type WorkerExit, type WorkerOptions } from './worker.ts';

@@ -4,7 +4,15 @@ import { type Progress, silent } from './progress.ts';
 import { isBrokerGiven } from './rabbitmq-settings.ts';
 import { sweepLeftovers } from './sweep.ts';
 
-const kinds: readonly ImageKind[] = ['kafka', 'rabbitmq-current', 'rabbitmq-old', 'redis', 'toxiproxy'];
+const kinds: readonly ImageKind[] = [
+  'elasticmq',
+  'kafka',
+  'localemu',
+  'rabbitmq-current',
+  'rabbitmq-old',
+  'redis',
+  'toxiproxy',
+];
 
 /**
  * Gets a machine ready for tests: engine, images, no leftovers. Quick when all is there; builds images side by side when
