@@ -14,6 +14,9 @@ import type { SqsLookup } from './sqs-lookup.ts';
 import { writeTypes } from './sqs-policy.ts';
 import type { TopicEntity } from './sqs-topology.ts';
 
+/** Each message has an id of its own; deduplication within a key is what AWS calls high throughput. */
+const FIFO = { FifoTopic: 'true', ContentBasedDeduplication: 'false', FifoThroughputScope: 'MessageGroup' };
+
 export interface NewSubscription {
   readonly topicArn: string;
   readonly queueArn: string;
@@ -48,7 +51,7 @@ export class SqsSubscriptions {
 
   /** Resolves with its ARN; the same for all who create it at the same time. */
   async createTopic({ entity, fifo }: TopicEntity, signal: AbortSignal): Promise<string> {
-    const attributes = fifo ? { Attributes: { FifoTopic: 'true', ContentBasedDeduplication: 'false' } } : {};
+    const attributes = fifo ? { Attributes: FIFO } : {};
     const { TopicArn } = await this.#call(`create topic "${entity}"`, (sns) =>
       sns.send(new CreateTopicCommand({ Name: entity, ...attributes }), { abortSignal: signal }),
     );

@@ -67,8 +67,7 @@ export class Surveyor {
   async #lookAtQueue(queue: QueueEntity): Promise<void> {
     const found = await this.#queues.find(queue.entity, this.#signal);
     if (found === undefined) {
-      const isTaken = queue.isWork && (await this.#queues.find(otherKind(queue), this.#signal)) !== undefined;
-      if (isTaken) this.#found.others.add(queue.entity);
+      if (queue.isWork) await this.#lookAtOther(queue, (other) => this.#queues.find(other, this.#signal));
       return;
     }
     this.#found.queues.set(queue.entity, found);
@@ -76,11 +75,20 @@ export class Surveyor {
   }
 
   async #lookAtTopic(topic: TopicEntity): Promise<void> {
-    const arn = await this.#ifAllowed(topic, () => this.#sns.findTopic(topic.entity, this.#signal));
+    const arn = await this.#ifAllowed([topic], () => this.#sns.findTopic(topic.entity, this.#signal));
     if (arn !== undefined) this.#found.topics.set(topic.entity, arn);
-    if (arn !== undefined || this.#found.unknown.has(topic)) return;
-    const other = await this.#ifAllowed(topic, () => this.#sns.findTopic(otherKind(topic), this.#signal));
-    if (other !== undefined) this.#found.others.add(topic.entity);
+    else if (!this.#found.unknown.has(topic)) {
+      await this.#lookAtOther(topic, (other) => this.#sns.findTopic(other, this.#signal));
+    }
+  }
+
+  /** Nobody needs rights to what has another name than the own queues and topics. */
+  async #lookAtOther(entity: QueueEntity | TopicEntity, find: (other: string) => Promise<unknown>): Promise<void> {
+    try {
+      if ((await find(otherKind(entity))) !== undefined) this.#found.others.add(entity.entity);
+    } catch (error) {
+      if (!isDenied(error)) throw error;
+    }
   }
 
   async #lookAtSubscriptions(topic: TopicEntity): Promise<void> {
@@ -110,22 +118,26 @@ export class Surveyor {
   }
 
   async #ifAllowed<T>(
-    about: TopicEntity | readonly SubscriptionEntity[],
+    about: readonly (TopicEntity | SubscriptionEntity)[],
     look: () => Promise<T>,
   ): Promise<T | undefined> {
     try {
       return await look();
     } catch (error) {
       this.#deny(error);
-      for (const entity of 'entity' in about ? [about] : about) this.#found.unknown.add(entity);
+      for (const entity of about) this.#found.unknown.add(entity);
       return undefined;
     }
   }
 
   #deny(error: unknown): void {
-    if (!WaybillError.is(error) || error.code !== 'PERMISSION_DENIED') throw error;
+    if (!isDenied(error)) throw error;
     this.#found.denied.push(error);
   }
+}
+
+function isDenied(error: unknown): error is WaybillError {
+  return WaybillError.is(error) && error.code === 'PERMISSION_DENIED';
 }
 
 /** The ARN of a queue in the account and region of a topic, where all of Waybill's are. */
