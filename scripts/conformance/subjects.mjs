@@ -11,6 +11,16 @@ const KAFKA = [
   'integration/images/kafka.sh',
 ];
 
+const SQS = [
+  'packages/sqs/',
+  'integration/src/conformance/sqs',
+  'integration/src/sqs-server.ts',
+  'integration/src/localemu',
+  'integration/src/elasticmq.ts',
+  'integration/images/localemu.sh',
+  'integration/images/elasticmq.sh',
+];
+
 /**
  * `harness`: the module to test, as built. `driver`: its row in docs/capabilities.json; `sources`: a change of these
  * concerns it; `real`: it needs a broker beside this process, which `setting` gives by URL. `capabilities` needs none.
@@ -73,6 +83,23 @@ export const SUBJECTS = [
     setting: 'WAYBILL_KAFKA_BROKERS',
   },
   {
+    name: 'sqs',
+    driver: 'sqs',
+    harness: 'integration/dist/conformance/sqs.js',
+    sources: SQS,
+    real: true,
+    setting: 'WAYBILL_SQS_REGION',
+    capabilities: async () => (await built('packages/sqs/dist/index.js')).sqs().capabilities,
+  },
+  {
+    // Another server that speaks SQS, so that no quirk of one is taken for the protocol. It has no topics.
+    name: 'sqs-elasticmq',
+    driver: 'sqs',
+    harness: 'integration/dist/conformance/sqs-elasticmq.js',
+    sources: SQS,
+    real: true,
+  },
+  {
     // The example of docs/writing-a-driver.md. It has to pass the quick set; the full one takes its turn with the others.
     name: 'redis-streams',
     driver: 'redis-streams',
@@ -98,14 +125,15 @@ export function subjectsNamed(names) {
 }
 
 /** Each gives a broker that runs; then no container is started. */
-const GIVING = ['WAYBILL_RABBITMQ_URL', 'WAYBILL_KAFKA_BROKERS'];
+const GIVING = ['WAYBILL_RABBITMQ_URL', 'WAYBILL_KAFKA_BROKERS', 'WAYBILL_SQS_REGION'];
 
 /** Where the quick set runs when nobody names anything: on all that this environment lets it. */
 export function quickSubjects(subjects, environment) {
   const isSet = (setting) => Boolean(environment[setting]);
   const isGiven = GIVING.some(isSet);
   return subjects.filter(
-    ({ setting, onlyFull }) => onlyFull !== true && (!isGiven || setting === undefined || isSet(setting)),
+    ({ setting, onlyFull, real }) =>
+      onlyFull !== true && (!isGiven || (setting === undefined ? real !== true : isSet(setting))),
   );
 }
 

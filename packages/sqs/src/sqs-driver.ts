@@ -150,5 +150,6 @@ function capabilitiesOf(settings: Settings): Capabilities & { readonly topics: b
     maxHoldMs: MAX_HOLD_MS,
     maxMessageBytes: settings.maxMessageBytes - ATTRIBUTE_ROOM,
     maxDeliveries: MAX_DELIVERIES,
+    leaseMs: settings.leaseMs,
   };
 }
