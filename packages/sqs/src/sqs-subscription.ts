@@ -77,7 +77,11 @@ export class SqsSubscription implements Subscription {
 
   /** Rejects with NOT_FOUND naming what is missing. */
   async open(): Promise<void> {
-    await Promise.all([this.#receiver.find(), this.#relay?.open()]);
+    const delays = this.#relay?.open();
+    // Told second where both are missing.
+    delays?.catch(() => undefined);
+    await this.#receiver.find();
+    await delays;
   }
 
   receive(max: number, signal: AbortSignal): Promise<readonly Delivery[]> {

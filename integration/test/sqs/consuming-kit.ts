@@ -1,0 +1,134 @@
+import {
+  type BatchError,
+  type Delivery,
+  type Lane,
+  type OutgoingMessage,
+  type Queue,
+  type Subscription,
+  WaybillError,
+} from '@waybill/core/driver';
+import { sqs, type SqsDriver, type SqsOptions } from '@waybill/sqs';
+import { onTestFinished } from 'vitest';
+
+export interface Server {
+  readonly name: 'LocalEmu' | 'ElasticMQ';
+  readonly options: SqsOptions;
+}
+
+export function servers(): readonly Server[] {
+  const credentials = { accessKeyId: 'test', secretAccessKey: 'test' };
+  const region = 'us-east-1';
+  return [
+    { name: 'LocalEmu', options: { region, credentials, endpoint: 'http://127.0.0.1:34566' } },
+    { name: 'ElasticMQ', options: { region, credentials, endpoint: 'http://127.0.0.1:34567', topics: false } },
+  ];
+}
+
+/** A driver that is closed after the test; its polls are short, so that closing does not wait for them. */
+export function start(server: Server, options: SqsOptions = {}): SqsDriver {
+  const driver = sqs({ ...server.options, pollSeconds: 1, ...options });
+  onTestFinished(() => driver.close(Date.now() + 2_000));
+  return driver;
+}
+
+let counter = 0;
+
+/** A queue that no other test has. */
+export async function place(driver: SqsDriver, ordered = false): Promise<Queue> {
+  counter += 1;
+  const name = `q-${process.pid}-${Date.now().toString(36)}-${counter}`;
+  const queue = { name, ordered, bindings: [] };
+  await driver.admin.apply({ topics: [], queues: [queue] }, signal());
+  return queue;
+}
+
+export function signal(ms = 15_000): AbortSignal {
+  return AbortSignal.timeout(ms);
+}
+
+export function message(id: string, target: OutgoingMessage['target'], more: Partial<OutgoingMessage> = {}) {
+  return {
+    target,
+    id,
+    type: 'order.placed',
+    contentType: 'application/json',
+    body: Buffer.from(`{"id":"${id}"}`),
+    headers: { 'x-id': id },
+    ...more,
+  } satisfies OutgoingMessage;
+}
+
+export function many(
+  count: number,
+  target: OutgoingMessage['target'],
+  more: (index: number) => Partial<OutgoingMessage> = () => ({}),
+): readonly OutgoingMessage[] {
+  return Array.from({ length: count }, (_, index) => message(`m${index}`, target, more(index)));
+}
+
+export function work({ name }: Queue): OutgoingMessage['target'] {
+  return { queue: name, lane: 'work' };
+}
+
+export function dead({ name }: Queue): OutgoingMessage['target'] {
+  return { queue: name, lane: 'dead' };
+}
+
+/** Sends in batches that one call takes. */
+export async function sendAll(driver: SqsDriver, messages: readonly OutgoingMessage[]): Promise<void> {
+  for (let from = 0; from < messages.length; from += 100) {
+    await driver.send(messages.slice(from, from + 100), signal());
+  }
+}
+
+export async function consume(driver: SqsDriver, queue: Queue, lane: Lane = 'work'): Promise<Subscription> {
+  const subscription = await driver.subscribe(queue, lane, { maxInFlight: 100, onLost: () => undefined });
+  onTestFinished(() => subscription.close(Date.now() + 2_000));
+  return subscription;
+}
+
+/** Receives exactly `count`, or fails after `ms`. */
+export async function take(subscription: Subscription, count: number, ms = 10_000): Promise<Delivery[]> {
+  const deliveries: Delivery[] = [];
+  const limit = signal(ms);
+  while (deliveries.length < count) {
+    const some = await subscription.receive(count - deliveries.length, limit).catch(async (error: unknown) => {
+      if (!WaybillError.is(error) || !error.retryable) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 50));
+      return [];
+    });
+    if (some.length === 0 && limit.aborted) {
+      throw new Error(`${deliveries.length} of ${count} deliveries came within ${ms} ms`);
+    }
+    deliveries.push(...some);
+  }
+  return deliveries;
+}
+
+/** What comes within `ms`. */
+export async function rest(subscription: Subscription, ms: number): Promise<Delivery[]> {
+  const deliveries: Delivery[] = [];
+  const limit = signal(ms);
+  while (!limit.aborted) deliveries.push(...(await subscription.receive(100, limit)));
+  return deliveries;
+}
+
+export function idOf({ headers }: Delivery): string {
+  return headers['x-id'] ?? '?';
+}
+
+export function settleAll(
+  subscription: Subscription,
+  deliveries: readonly Delivery[],
+  action: 'accept' | 'release' = 'accept',
+): Promise<void> {
+  return subscription.settle(deliveries.map((delivery) => ({ delivery, action })));
+}
+
+/** `index code` of each failure, none when it resolves. */
+export function codesOf(settling: Promise<unknown>): Promise<readonly string[]> {
+  return settling.then(
+    () => [],
+    (error: unknown) => (error as BatchError).failures.map((failure) => `${failure.index} ${failure.error.code}`),
+  );
+}
