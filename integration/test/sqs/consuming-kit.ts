@@ -10,34 +10,25 @@ import {
 import { sqs, type SqsDriver, type SqsOptions } from '@waybill/sqs';
 import { onTestFinished } from 'vitest';
 
-export interface Server {
-  readonly name: 'LocalEmu' | 'ElasticMQ';
-  readonly options: SqsOptions;
-}
+import { type AnyServer, optionsFor, ownElasticmq, ownLocalemu, uniqueName } from './kit.ts';
 
+export type Server = AnyServer;
+
+/** Both, for the tests of a file. */
 export function servers(): readonly Server[] {
-  const credentials = { accessKeyId: 'test', secretAccessKey: 'test' };
-  const region = 'us-east-1';
-  return [
-    { name: 'LocalEmu', options: { region, credentials, endpoint: 'http://127.0.0.1:34566' } },
-    { name: 'ElasticMQ', options: { region, credentials, endpoint: 'http://127.0.0.1:34567', topics: false } },
-  ];
+  return [ownLocalemu(), ownElasticmq()];
 }
 
 /** A driver that is closed after the test; its polls are short, so that closing does not wait for them. */
 export function start(server: Server, options: SqsOptions = {}): SqsDriver {
-  const driver = sqs({ ...server.options, pollSeconds: 1, ...options });
+  const driver = sqs({ ...optionsFor(server), pollSeconds: 1, ...options });
   onTestFinished(() => driver.close(Date.now() + 2_000));
   return driver;
 }
 
-let counter = 0;
-
 /** A queue that no other test has. */
 export async function place(driver: SqsDriver, ordered = false): Promise<Queue> {
-  counter += 1;
-  const name = `q-${process.pid}-${Date.now().toString(36)}-${counter}`;
-  const queue = { name, ordered, bindings: [] };
+  const queue = { name: uniqueName('work'), ordered, bindings: [] };
   await driver.admin.apply({ topics: [], queues: [queue] }, signal());
   return queue;
 }
