@@ -51,10 +51,17 @@ export function ownElasticmq(): Server {
   afterAll(async () => {
     await started?.stop();
   });
-  return { name: 'ElasticMQ', options: () => ({ ...optionsOf(started as NonNullable<typeof started>), topics: false }) };
+  return {
+    name: 'ElasticMQ',
+    options: () => ({ ...optionsOf(started as NonNullable<typeof started>), topics: false }),
+  };
 }
 
-function optionsOf({ region, endpoint, credentials }: Pick<Localemu, 'region' | 'endpoint' | 'credentials'>): SqsOptions {
+function optionsOf({
+  region,
+  endpoint,
+  credentials,
+}: Pick<Localemu, 'region' | 'endpoint' | 'credentials'>): SqsOptions {
   return {
     region,
     ...(endpoint === undefined ? {} : { endpoint }),
@@ -138,9 +145,7 @@ export async function subscribe(
   queueArn: string,
   attributes: Record<string, string>,
 ): Promise<void> {
-  await client.send(
-    new SubscribeCommand({ TopicArn, Protocol: 'sqs', Endpoint: queueArn, Attributes: attributes }),
-  );
+  await client.send(new SubscribeCommand({ TopicArn, Protocol: 'sqs', Endpoint: queueArn, Attributes: attributes }));
 }
 
 export function snsOf(driver: SqsDriver): SNSClient {

@@ -1,6 +1,6 @@
 import { CreateTopicCommand } from '@aws-sdk/client-sns';
 import { DeleteQueueCommand, type QueueAttributeName, SetQueueAttributesCommand } from '@aws-sdk/client-sqs';
-import { createBus, defineEvent, defineQueue } from '@waybill/core';
+import { createBus, defineCommand, defineEvent, defineQueue } from '@waybill/core';
 import type { Queue, Topic } from '@waybill/core/driver';
 import type { SqsDriver } from '@waybill/sqs';
 import { describe, expect, onTestFinished } from 'vitest';
@@ -59,24 +59,25 @@ describe.each([localemu, elasticmq])('on $name', ({ options, name }) => {
     expect(await drivers[0]?.verify(topologyOf(...queues), soon())).toEqual([]);
   });
 
-  serverTest('a queue is kept as long as SQS can, hides nothing by itself and gives up after 100 receives', async () => {
-    const queue = aQueue(true);
-    const { admin, client } = openDriver(options());
-    await admin.apply(topologyOf(queue), soon());
-    const [work, dead, delay] = await Promise.all(
-      entitiesOf(queue).map((entity) => attributesOf(client, entity)),
-    );
-    expect(work).toMatchObject({ FifoQueue: 'true', ContentBasedDeduplication: 'false', DelaySeconds: '0' });
-    const redrive = JSON.parse(work?.['RedrivePolicy'] ?? '{}') as unknown;
-    expect(redrive).toEqual({ deadLetterTargetArn: dead?.['QueueArn'], maxReceiveCount: 100 });
-    expect(dead).toMatchObject({ FifoQueue: 'true' });
-    expect(delay?.['FifoQueue'] ?? 'false').toBe('false');
-    for (const found of [dead, delay]) expect(found).not.toHaveProperty('RedrivePolicy');
-    if (name === 'LocalEmu') {
-      for (const found of [work, dead, delay]) expect(found).toMatchObject({ MessageRetentionPeriod: '1209600' });
-      for (const found of [work, dead]) expect(found).toMatchObject({ FifoThroughputLimit: 'perMessageGroupId' });
-    }
-  });
+  serverTest(
+    'a queue is kept as long as SQS can, hides nothing by itself and gives up after 100 receives',
+    async () => {
+      const queue = aQueue(true);
+      const { admin, client } = openDriver(options());
+      await admin.apply(topologyOf(queue), soon());
+      const [work, dead, delay] = await Promise.all(entitiesOf(queue).map((entity) => attributesOf(client, entity)));
+      expect(work).toMatchObject({ FifoQueue: 'true', ContentBasedDeduplication: 'false', DelaySeconds: '0' });
+      const redrive = JSON.parse(work?.['RedrivePolicy'] ?? '{}') as unknown;
+      expect(redrive).toEqual({ deadLetterTargetArn: dead?.['QueueArn'], maxReceiveCount: 100 });
+      expect(dead).toMatchObject({ FifoQueue: 'true' });
+      expect(delay?.['FifoQueue'] ?? 'false').toBe('false');
+      for (const found of [dead, delay]) expect(found).not.toHaveProperty('RedrivePolicy');
+      if (name === 'LocalEmu') {
+        for (const found of [work, dead, delay]) expect(found).toMatchObject({ MessageRetentionPeriod: '1209600' });
+        for (const found of [work, dead]) expect(found).toMatchObject({ FifoThroughputLimit: 'perMessageGroupId' });
+      }
+    },
+  );
 
   const differing: readonly [QueueAttributeName, string, string][] = [
     ['DelaySeconds', '7', 'has DelaySeconds 7, and must have 0'],
@@ -84,7 +85,11 @@ describe.each([localemu, elasticmq])('on $name', ({ options, name }) => {
     ['RedrivePolicy', '', 'has no redrive policy, and must give up to'],
   ];
   const toldByLocalemu: readonly [QueueAttributeName, string, string][] = [
-    ['MessageRetentionPeriod', '345600', 'has MessageRetentionPeriod 345600, and must have 1209600: it would lose messages.'],
+    [
+      'MessageRetentionPeriod',
+      '345600',
+      'has MessageRetentionPeriod 345600, and must have 1209600: it would lose messages.',
+    ],
     ['MaximumMessageSize', '65536', 'takes messages of 65536 bytes, and maxMessageBytes is 262144.'],
   ];
   serverTest.each(name === 'LocalEmu' ? [...differing, ...toldByLocalemu] : differing)(
@@ -105,6 +110,32 @@ describe.each([localemu, elasticmq])('on $name', ({ options, name }) => {
       const wanted = sentence.replace('OTHER', other.slice(other.lastIndexOf(':') + 1));
       expect((refused as Error).message.startsWith(`Queue "${work}" ${wanted}`)).toBe(true);
       expect(await queuesOf(client, work)).toEqual([work, `${work}_dead`]);
+    },
+  );
+
+  const fifo: readonly [QueueAttributeName, string, string][] = [
+    ['ContentBasedDeduplication', 'true', 'must have false: it would take equal bodies for one message.'],
+  ];
+  const fifoOfLocalemu: readonly [QueueAttributeName, string, string][] = [
+    ['DeduplicationScope', 'queue', 'must have messageGroup: keys would share their throughput.'],
+    ['FifoThroughputLimit', 'perQueue', 'must have perMessageGroupId: keys would share their throughput.'],
+  ];
+  serverTest.each(name === 'LocalEmu' ? [...fifo, ...fifoOfLocalemu] : fifo)(
+    'a FIFO queue whose %s is %s is a conflict',
+    async (attribute, value, sentence) => {
+      const queue = aQueue(true);
+      const { admin, client } = openDriver(options());
+      const entity = `${queue.name}_dead.fifo`;
+      const wanted = {
+        MessageRetentionPeriod: '1209600',
+        DeduplicationScope: 'messageGroup',
+        FifoThroughputLimit: 'perMessageGroupId',
+      };
+      const reset = attribute === 'DeduplicationScope' ? { FifoThroughputLimit: 'perQueue' } : {};
+      await createQueue(client, entity, { ...wanted, ...reset, [attribute]: value });
+      const refused = await failureOf(admin.apply(topologyOf(queue), soon()));
+      expect(refused).toMatchObject({ code: 'CONFLICT' });
+      expect(String(refused)).toContain(`Queue "${entity}" has ${attribute} ${value}, and ${sentence}`);
     },
   );
 
@@ -132,8 +163,9 @@ describe.each([localemu, elasticmq])('on $name', ({ options, name }) => {
 
   serverTest('the prefix and dots become what SQS takes', async () => {
     const driver = openDriver(options());
-    const [prefix, name_] = [uniqueName('p'), 'shop.billing'];
-    const queue = defineQueue(name_, { handles: [] as never });
+    const prefix = uniqueName('p');
+    const Bill = defineCommand('bill.send', z.object({}));
+    const queue = defineQueue('shop.billing', { handles: [Bill] });
     const bus = createBus({ driver, prefix, source: '/integration', uses: [queue] });
     onTestFinished(() => bus.close({ deadlineMs: 2_000 }));
     await bus.provision('create');
@@ -183,15 +215,18 @@ describe('on LocalEmu, with topics', () => {
     }
   });
 
-  serverTest('an unordered queue takes part in a topic with keys, without a queue for what cannot be delivered', async () => {
-    const driver = openDriver(localemu.options());
-    const topic = aTopic(true);
-    const queue = { ...aQueue(), bindings: [{ topic, types: ['a'] }] };
-    await driver.admin.apply(topologyOf(queue), soon());
-    const subscription = await bindingOf(driver, `${topic.name}.fifo`, queue.name);
-    expect(subscription).not.toHaveProperty('RedrivePolicy');
-    expect(await driver.verify(topologyOf(queue), soon())).toEqual([]);
-  });
+  serverTest(
+    'an unordered queue takes part in a topic with keys, without a queue for what cannot be delivered',
+    async () => {
+      const driver = openDriver(localemu.options());
+      const topic = aTopic(true);
+      const queue = { ...aQueue(), bindings: [{ topic, types: ['a'] }] };
+      await driver.admin.apply(topologyOf(queue), soon());
+      const subscription = await bindingOf(driver, `${topic.name}.fifo`, queue.name);
+      expect(subscription).not.toHaveProperty('RedrivePolicy');
+      expect(await driver.verify(topologyOf(queue), soon())).toEqual([]);
+    },
+  );
 
   serverTest('ten processes that apply at the same moment make one subscription', async () => {
     const { topic, queue } = withTopic(false, 'a');
@@ -228,30 +263,38 @@ describe('on LocalEmu, with topics', () => {
     expect(typesOf(await bindingOf(driver, topic.name, queue.name))).toEqual(['first', ...types]);
   });
 
-  serverTest('ten processes that each bind another topic at the same moment lose none, nor what others allowed', async () => {
-    const queue = aQueue();
-    const topics = Array.from({ length: 10 }, () => aTopic());
-    const driver = openDriver(localemu.options());
-    await driver.admin.apply(topologyOf(queue), soon());
-    const theirs = { Sid: 'theirs', Effect: 'Allow', Principal: '*', Action: 'sqs:ReceiveMessage', Resource: '*' };
-    const Policy = JSON.stringify({ Version: '2012-10-17', Statement: [theirs] });
-    const QueueUrl = await urlOf(driver.client, queue.name);
-    await driver.client.send(new SetQueueAttributesCommand({ QueueUrl, Attributes: { Policy } }));
-    await Promise.all(
-      topics.map((topic) => openDriver(localemu.options()).admin.apply(topologyOf(bound(queue, topic, 'a')), soon())),
-    );
-    const policy = (await attributesOf(driver.client, queue.name))['Policy'];
-    for (const { name } of topics) expect(policy).toContain(`"${arnOf('sns', name)}"`);
-    expect((JSON.parse(policy ?? '') as { Statement: unknown[] }).Statement[0]).toEqual(theirs);
-    const all = { ...queue, bindings: topics.map((topic) => ({ topic, types: ['a'] })) };
-    expect(await driver.verify(topologyOf(all), soon())).toEqual([]);
-  });
+  serverTest(
+    'ten processes that each bind another topic at the same moment lose none, nor what others allowed',
+    async () => {
+      const queue = aQueue();
+      const topics = Array.from({ length: 10 }, () => aTopic());
+      const driver = openDriver(localemu.options());
+      await driver.admin.apply(topologyOf(queue), soon());
+      const theirs = { Sid: 'theirs', Effect: 'Allow', Principal: '*', Action: 'sqs:ReceiveMessage', Resource: '*' };
+      const Policy = JSON.stringify({ Version: '2012-10-17', Statement: [theirs] });
+      const QueueUrl = await urlOf(driver.client, queue.name);
+      await driver.client.send(new SetQueueAttributesCommand({ QueueUrl, Attributes: { Policy } }));
+      await Promise.all(
+        topics.map((topic) => openDriver(localemu.options()).admin.apply(topologyOf(bound(queue, topic, 'a')), soon())),
+      );
+      const policy = (await attributesOf(driver.client, queue.name))['Policy'];
+      for (const { name } of topics) expect(policy).toContain(`"${arnOf('sns', name)}"`);
+      expect((JSON.parse(policy ?? '') as { Statement: unknown[] }).Statement[0]).toEqual(theirs);
+      const all = { ...queue, bindings: topics.map((topic) => ({ topic, types: ['a'] })) };
+      expect(await driver.verify(topologyOf(all), soon())).toEqual([]);
+    },
+  );
 
   serverTest('a queue that may be sent to by its topic through a policy of others is left as it is', async () => {
     const { topic, queue } = withTopic(false, 'a');
     const driver = openDriver(localemu.options());
     await driver.admin.apply(topologyOf({ ...queue, bindings: [] }), soon());
-    const theirs = { Effect: 'Allow', Principal: { Service: 'sns.amazonaws.com' }, Action: 'sqs:SendMessage', Resource: '*' };
+    const theirs = {
+      Effect: 'Allow',
+      Principal: { Service: 'sns.amazonaws.com' },
+      Action: 'sqs:SendMessage',
+      Resource: '*',
+    };
     const Policy = JSON.stringify({ Version: '2012-10-17', Statement: [theirs] });
     const QueueUrl = await urlOf(driver.client, queue.name);
     await driver.client.send(new SetQueueAttributesCommand({ QueueUrl, Attributes: { Policy } }));
