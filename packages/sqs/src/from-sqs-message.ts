@@ -1,6 +1,6 @@
 import type { Message } from '@aws-sdk/client-sqs';
 import type { Delivery, Headers, Lane } from '@waybill/core/driver';
-import { decodeBody, unpackHeaders } from './sqs-text.ts';
+import { decodeBody, SAID, unpackHeaders } from './sqs-text.ts';
 
 const NO_HEADERS: Headers = Object.freeze({});
 /** Set by the core on each dead letter that it writes. */
@@ -80,15 +80,18 @@ function readAttributes({ MessageAttributes: native }: Message): Read {
 function readAttribute(read: Read, name: string, value: string): void {
   if (name === 'type') return;
   if (name === 'encoding' && (value === 'base64' || value === 'empty')) read.encoding = value;
+  else if (name === 'content-type') read.contentType = value;
   else if (name === 'key') read.key = value;
   else if (name === 'due' && /^\d+$/.test(value)) read.due = Number(value);
-  else if (name === 'headers') for (const [header, packed] of unpackHeaders(value)) readHeader(read, header, packed);
-  else readHeader(read, name, value);
+  else if (name === 'headers') readPacked(read, value);
+  else (read.headers ??= {})[name] = value;
 }
 
-function readHeader(read: Read, name: string, value: string): void {
-  if (name === 'content-type') read.contentType = value;
-  else (read.headers ??= {})[name] = value;
+function readPacked(read: Read, packed: string): void {
+  for (const [name, value] of unpackHeaders(packed)) {
+    if (name.startsWith(SAID)) readAttribute(read, name.slice(SAID.length), value);
+    else (read.headers ??= {})[name] = value;
+  }
 }
 
 /** A message without a key is a group of its own, named by what it is deduplicated by. */

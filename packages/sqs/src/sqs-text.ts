@@ -11,6 +11,9 @@ export function isLegal(text: string): boolean {
   return !ILLEGAL.test(text) && !LONE_SURROGATE.test(text);
 }
 
+/** Before the name of what is packed and is no header, such as a content type that SQS would refuse. */
+export const SAID = ':';
+
 export interface EncodedBody {
   readonly text: string;
   /** How the text stands for the body; undefined: it is the body. */

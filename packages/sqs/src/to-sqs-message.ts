@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { Message, MessageAttributeValue, SendMessageBatchRequestEntry } from '@aws-sdk/client-sqs';
 import type { Headers, OutgoingMessage } from '@waybill/core/driver';
-import { encodeBody, isLegal, packHeaders } from './sqs-text.ts';
+import { encodeBody, isLegal, packHeaders, SAID } from './sqs-text.ts';
 
 export type Attributes = Record<string, MessageAttributeValue>;
 
@@ -87,7 +87,7 @@ function toAttributes(said: readonly (readonly [string, string | undefined])[], 
     if (value !== '' && isLegal(value)) {
       attributes[name] = { DataType: 'String', StringValue: value };
       room -= 1;
-    } else if (name !== 'type') packed.push([name, value]);
+    } else if (name !== 'type') packed.push([`${SAID}${name}`, value]);
   }
   const own: (readonly [string, string])[] = [];
   for (const name in headers) {

@@ -112,9 +112,8 @@ describe('headers', () => {
       expect(name).toMatch(/^(?!aws\.|amazon\.)[\w-]+(\.[\w-]+)*$/);
       expect(StringValue).not.toBe('');
     }
-    const { 'content-type': contentType = 'application/json', ...rest } = headers as Record<string, string>;
-    expect(received(entry).headers).toEqual(rest);
-    expect(received(entry).contentType).toBe(contentType);
+    expect(received(entry).headers).toEqual(headers);
+    expect(received(entry).contentType).toBe('application/json');
   });
 
   test.each(['', '\u0000', 'text/plain; charset=utf-8'])('do not hide a content type of %j', (contentType) => {
@@ -124,7 +123,7 @@ describe('headers', () => {
 
 describe('a key', () => {
   test.each([QUEUE, TOPIC, FIFO, FIFO_TOPIC, DELAY])('comes back from %j', (place) => {
-    for (const key of ['customer-1', 'm1', 'with space', 'ü'.repeat(200), 'x'.repeat(129)]) {
+    for (const key of ['customer-1', 'm1', 'with space', 'ü'.repeat(200), 'x'.repeat(129), 'a\u0000b', '']) {
       expect(roundTrip({ key }, place).key).toBe(key);
     }
     expect(roundTrip({}, place).key).toBeUndefined();
