@@ -13,9 +13,16 @@ import type {
   WaybillError,
 } from '@waybill/core/driver';
 import { sqs, type SqsDriver, type SqsOptions } from '@waybill/sqs';
-import { afterAll, beforeAll, expect, onTestFinished } from 'vitest';
+import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
 
-import { type Elasticmq, type Localemu, type SqsDescriptor, startElasticmq, startLocalemu } from '../../src/index.ts';
+import {
+  type Elasticmq,
+  givenSqs,
+  type Localemu,
+  type SqsDescriptor,
+  startElasticmq,
+  startLocalemu,
+} from '../../src/index.ts';
 
 /** A server that the tests of a file have for themselves. */
 export interface OwnServer<S extends SqsDescriptor> {
@@ -24,6 +31,9 @@ export interface OwnServer<S extends SqsDescriptor> {
   /** There once the tests run. */
   server: S | undefined;
 }
+
+/** A test that needs a LocalEmu with users of its own: left out where SQS is given. */
+export const localemuTest = givenSqs() === undefined ? test : test.skip;
 
 export type AnyServer = OwnServer<Localemu> | OwnServer<Elasticmq>;
 
