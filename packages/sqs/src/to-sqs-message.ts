@@ -38,7 +38,9 @@ const RESERVED: ReadonlySet<string> = new Set(['type', 'content-type', 'encoding
 /** What to send, at `now`. */
 export function toSqsEntry(message: OutgoingMessage, place: Place, now: number): SqsEntry {
   const { text, encoding } = encodeBody(message.body);
-  const group = place.isFifo ? fifoName(message.key ?? message.id) : undefined;
+  // Whoever lists dead letters holds them: of one group, FIFO would then show the first ten only.
+  const isDead = 'lane' in message.target && message.target.lane === 'dead';
+  const group = place.isFifo ? fifoName((isDead ? undefined : message.key) ?? message.id) : undefined;
   const deduplicationId = place.isFifo ? fifoName(message.id) : undefined;
   const due = place.isDelay ? message.notBefore : undefined;
   const isKeyTold = !place.isTopic && group === message.key && group !== deduplicationId;
