@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import type { Admin, Depth, Lane, Queue, Topology } from '@waybill/core/driver';
 import type { SqsClients } from './sqs-client.ts';
 import { differences, lacks } from './sqs-differences.ts';
@@ -7,7 +8,7 @@ import type { Settings } from './sqs-options.ts';
 import { SqsProvision } from './sqs-provision.ts';
 import { SqsQueues } from './sqs-queues.ts';
 import { SqsSubscriptions } from './sqs-subscriptions.ts';
-import { Surveyor } from './sqs-survey.ts';
+import { type Survey, Surveyor } from './sqs-survey.ts';
 import { type Entities, entitiesOf } from './sqs-topology.ts';
 
 export class SqsAdmin implements Admin {
@@ -23,7 +24,7 @@ export class SqsAdmin implements Admin {
 
   async apply(topology: Topology, signal: AbortSignal): Promise<readonly string[]> {
     const entities = this.#entitiesOf(topology);
-    const survey = await new Surveyor(this.#calls, entities, signal).run();
+    const survey = await this.#survey(entities, signal);
     // What may not be looked at cannot be told from what is missing.
     if (survey.denied[0] !== undefined) throw survey.denied[0];
     const { maxMessageBytes } = this.#settings;
@@ -33,7 +34,7 @@ export class SqsAdmin implements Admin {
   /** What may not be looked at is not reported. */
   async verify(topology: Topology, signal: AbortSignal): Promise<readonly string[]> {
     const entities = this.#entitiesOf(topology);
-    const survey = await new Surveyor(this.#calls, entities, signal).run();
+    const survey = await this.#survey(entities, signal);
     return [...lacks(entities, survey), ...differences(entities, survey, this.#settings.maxMessageBytes)];
   }
 
@@ -55,6 +56,12 @@ export class SqsAdmin implements Admin {
   async purge(queue: Queue, lane: Lane): Promise<void> {
     const entities = lane === 'dead' ? [deadEntity(queue)] : [workEntity(queue), delayEntity(queue)];
     await Promise.all(entities.map((entity) => this.#calls.queues.purge(entity)));
+  }
+
+  #survey(entities: Entities, signal: AbortSignal): Promise<Survey> {
+    // Every call that is open listens to it.
+    setMaxListeners(0, signal);
+    return new Surveyor(this.#calls, entities, signal).run();
   }
 
   #entitiesOf(topology: Topology): Entities {

@@ -1,4 +1,5 @@
 import { missingTypes, queueDifferences, subscriptionDifferences, type Wanted } from './sqs-attributes.ts';
+import { spoken } from './sqs-names.ts';
 import { missingSenders } from './sqs-policy.ts';
 import { queueArnBeside, type Survey } from './sqs-survey.ts';
 import { type Entities, otherKind, type QueueEntity, type SubscriptionEntity } from './sqs-topology.ts';
@@ -33,8 +34,8 @@ export function lacks({ queues, topics, subscriptions }: Entities, survey: Surve
     (topic) => !survey.topics.has(topic.entity) && !survey.others.has(topic.entity) && !survey.unknown.has(topic),
   );
   return [
-    ...topicsMissing.map(({ entity }) => `Topic "${entity}" does not exist.`),
-    ...queuesMissing.map(({ entity }) => `Queue "${entity}" does not exist.`),
+    ...topicsMissing.map(({ entity }) => `Topic ${spoken(entity)} does not exist.`),
+    ...queuesMissing.map(({ entity }) => `Queue ${spoken(entity)} does not exist.`),
     ...subscriptions.flatMap((subscription) => unbound(subscription, survey)),
   ];
 }
@@ -46,7 +47,7 @@ function unbound(subscription: SubscriptionEntity, survey: Survey): readonly str
   const topicArn = survey.topics.get(topic);
   const missing =
     found === undefined ? types : found.attributes === undefined ? [] : missingTypes(subscription, found.attributes);
-  const sentences = missing.map((type) => `Queue "${queue}" is not bound to "${type}" of topic "${topic}".`);
+  const sentences = missing.map((type) => `Queue ${spoken(queue)} is not bound to "${type}" of topic ${spoken(topic)}.`);
   if (topicArn === undefined) return sentences;
   const closed = [queue, ...(dead === undefined ? [] : [dead])].filter((entity) => {
     const attributes = survey.queues.get(entity)?.attributes;

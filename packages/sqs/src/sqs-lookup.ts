@@ -2,7 +2,7 @@ import { ListTopicsCommand, type SNSClient } from '@aws-sdk/client-sns';
 import { GetQueueAttributesCommand, GetQueueUrlCommand } from '@aws-sdk/client-sqs';
 import { type Topology, untilAborted, WaybillError } from '@waybill/core/driver';
 import type { SqsClients } from './sqs-client.ts';
-import { topicEntity, workEntity } from './sqs-names.ts';
+import { spoken, topicEntity, workEntity } from './sqs-names.ts';
 import type { Settings } from './sqs-options.ts';
 
 /** Urls and ARNs of what exists, each asked for once, however many want it. What was not found is asked for again. */
@@ -170,7 +170,7 @@ function once<T>(known: Map<string, Promise<T>>, name: string, ask: () => Promis
 
 /** One sentence that names it. */
 export function missing(kind: 'Queue' | 'Topic', entity: string, cause: unknown): WaybillError {
-  return new WaybillError('NOT_FOUND', `${kind} "${entity}" does not exist. Apply the topology.`, { cause });
+  return new WaybillError('NOT_FOUND', `${kind} ${spoken(entity)} does not exist. Apply the topology.`, { cause });
 }
 
 function isMissing(error: unknown): boolean {

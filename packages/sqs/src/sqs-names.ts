@@ -24,3 +24,10 @@ export function deadEntity({ name, ordered }: Pick<Queue, 'name' | 'ordered'>): 
 export function delayEntity({ name }: Pick<Queue, 'name'>): string {
   return `${plain(name)}_delay`;
 }
+
+/** An entity in a sentence, with Waybill's name for it where that has dots: `"shop_billing" ("shop.billing")`. */
+export function spoken(entity: string): string {
+  const stem = entity.replace(/\.fifo$/, '');
+  const hasDots = stem.replace(/_(dead|delay)$/, '').includes('_');
+  return hasDots ? `"${entity}" ("${stem.replaceAll('_', '.')}")` : `"${entity}"`;
+}
