@@ -8,7 +8,7 @@ const sources = readdirSync(folder, { recursive: true, encoding: 'utf8' })
 
 describe('an adapter', () => {
   test.each(sources)('$name has no log and no timer of its own', ({ text }) => {
-    expect(text).not.toMatch(/\bconsole\.|\bset(Timeout|Interval)\b|process\.(on|env)|Math\.random/);
+    expect(text).not.toMatch(/\bconsole\b|\bset(Timeout|Interval)\b|process\.(on|env)|Math\.random/);
   });
 
   test.each(sources.filter(({ text }) => text.includes('JSON.parse')))(
