@@ -96,7 +96,7 @@ describe.each(ways)('through $way', (way) => {
     const driver = openDriver(way.server);
     const { queue, topic } = await makeQueue(driver, { types: way.isTopic ? ['order.placed'] : [] });
     const target = way.isTopic ? { topic: topic.name } : workOf(queue);
-    const attributes = 'typeStringorder.placed' + 'content-typeStringtext/plain' + 'x-tenantString...';
+    const attributes = ['typeStringorder.placed', 'content-typeStringtext/plain', 'x-tenantString...'].join('');
     const room = 262_144 - attributes.length;
     const sized = (bytes: number): OutgoingMessage =>
       message('m1', target, { body: Buffer.alloc(bytes, 'x'), headers: { 'x-tenant': 'ü.' } });

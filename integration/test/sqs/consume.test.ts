@@ -1,5 +1,19 @@
 import { describe, expect, test } from 'vitest';
-import { codesOf, consume, idOf, many, message, place, sendAll, servers, settleAll, start, signal, take, work } from './consuming-kit.ts';
+import {
+  codesOf,
+  consume,
+  idOf,
+  many,
+  message,
+  place,
+  sendAll,
+  servers,
+  settleAll,
+  start,
+  signal,
+  take,
+  work,
+} from './consuming-kit.ts';
 
 describe.each(servers())('consume, $name', (server) => {
   test('subscribe to a missing queue is NOT_FOUND and names it', async () => {

@@ -78,21 +78,24 @@ describe.each(servers())('delay, $name', (server) => {
     expect(await driver.admin.depth(queue)).toMatchObject({ ready: 0, inFlight: 0, delayed: 0 });
   });
 
-  test.each([false, true])('what comes from the delay queue too early is delayed again (ordered: %s)', async (ordered) => {
-    const driver = start(server);
-    const queue = await place(driver, ordered);
-    const subscription = await consume(driver, queue);
-    const due = Date.now() + 3_500;
-    await storeEarly(driver, queue, { due, ...(ordered ? { key: 'k' } : {}) });
-    const [delivery] = await take(subscription, 1, 15_000);
-    expectInTime(delivery === undefined ? [] : [[delivery, Date.now()]], () => due);
-    expect(delivery).toMatchObject({ deliveries: 1, contentType: 'application/json', headers: { 'x-id': 'early' } });
-    expect(delivery?.headers).toEqual({ 'x-id': 'early' });
-    expect(delivery?.key).toBe(ordered ? 'k' : undefined);
-    expect(Buffer.from(delivery?.body ?? []).toString()).toBe('{"id":"early"}');
-    await settleAll(subscription, delivery === undefined ? [] : [delivery]);
-    expect(await driver.admin.depth(queue)).toMatchObject({ ready: 0, inFlight: 0, delayed: 0 });
-  });
+  test.each([false, true])(
+    'what comes from the delay queue too early is delayed again (ordered: %s)',
+    async (ordered) => {
+      const driver = start(server);
+      const queue = await place(driver, ordered);
+      const subscription = await consume(driver, queue);
+      const due = Date.now() + 3_500;
+      await storeEarly(driver, queue, { due, ...(ordered ? { key: 'k' } : {}) });
+      const [delivery] = await take(subscription, 1, 15_000);
+      expectInTime(delivery === undefined ? [] : [[delivery, Date.now()]], () => due);
+      expect(delivery).toMatchObject({ deliveries: 1, contentType: 'application/json', headers: { 'x-id': 'early' } });
+      expect(delivery?.headers).toEqual({ 'x-id': 'early' });
+      expect(delivery?.key).toBe(ordered ? 'k' : undefined);
+      expect(Buffer.from(delivery?.body ?? []).toString()).toBe('{"id":"early"}');
+      await settleAll(subscription, delivery === undefined ? [] : [delivery]);
+      expect(await driver.admin.depth(queue)).toMatchObject({ ready: 0, inFlight: 0, delayed: 0 });
+    },
+  );
 
   test('what is due goes back to where it came from when it is released, and comes again', async () => {
     const driver = start(server);

@@ -55,7 +55,7 @@ function own<S extends SqsDescriptor & { stop(): Promise<void> }>(
     mine.server = await startServer();
   });
   afterAll(async () => {
-    await (mine.server as S | undefined)?.stop();
+    await mine.server?.stop();
   });
   return mine;
 }

@@ -7,7 +7,7 @@ import { toWaybillError } from './sqs-error.ts';
 import type { Settings } from './sqs-options.ts';
 
 const ignored = (): void => undefined;
-/** Without one, the SDK's warnings go to the console. */
+/** Without one, the SDK prints its warnings. */
 const SILENT = { trace: ignored, debug: ignored, info: ignored, warn: ignored, error: ignored };
 
 /** The AWS SDK's clients, none of which tries anything twice. */

@@ -140,14 +140,14 @@ export class SqsLookup {
   /** The first of `entities` that is among the account's topics. */
   async #search(entities: readonly string[]): Promise<string | undefined> {
     const sns = this.#snsOf();
+    const names = new Set(entities);
     let NextToken: string | undefined;
     do {
       const page = await this.#clients.call(`look up topic "${entities[0]}"`, () =>
         sns.send(new ListTopicsCommand(NextToken === undefined ? {} : { NextToken })),
       );
-      for (const { TopicArn = '' } of page.Topics ?? []) {
-        if (entities.some((entity) => TopicArn.endsWith(`:${entity}`))) return TopicArn;
-      }
+      const found = page.Topics?.find(({ TopicArn = '' }) => names.has(TopicArn.slice(TopicArn.lastIndexOf(':') + 1)));
+      if (found?.TopicArn !== undefined) return found.TopicArn;
       NextToken = page.NextToken;
     } while (NextToken !== undefined);
     return undefined;
@@ -177,7 +177,7 @@ function isMissing(error: unknown): boolean {
   return WaybillError.is(error) && error.code === 'NOT_FOUND';
 }
 
-/** `https://sqs.eu-central-1.amazonaws.com/123456789012/billing` */
+/** The part before the name: `…/123456789012/billing`. */
 function accountOf(url: string): string | undefined {
   return /\/(\d{12})\/[^/]+$/.exec(url)?.[1];
 }

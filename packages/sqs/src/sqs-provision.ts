@@ -82,7 +82,8 @@ export class SqsProvision {
           };
     const attributes = { ...queueAttributes(queue, wanted), ...policy };
     const { found, made } = await this.#queues.create(entity, attributes, this.#signal);
-    refuse(queueDifferences(queue, found.attributes ?? {}, wanted));
+    if (found.attributes === undefined) throw found.denied;
+    refuse(queueDifferences(queue, found.attributes, wanted));
     this.#survey.queues.set(entity, found);
     if (made) this.#said.push(`Created queue "${entity}".`);
   }

@@ -83,8 +83,8 @@ export class SqsPublisher {
       const destination = this.#destinations.of(message, isFifo === true, now);
       const entry = toSqsEntry(message, destination, now);
       const refusal = this.#refusalOf(message, entry, destination);
-      if (refusal !== undefined) failures.set(index, refusal);
-      else partOf(parts, destination).items.push({ ...entry, index });
+      if (refusal === undefined) partOf(parts, destination).items.push({ ...entry, index });
+      else failures.set(index, refusal);
     }
     return [...parts.values()];
   }

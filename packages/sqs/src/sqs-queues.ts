@@ -11,12 +11,10 @@ import type { Attributes } from './sqs-attributes.ts';
 import type { SqsClients } from './sqs-client.ts';
 import type { SqsLookup } from './sqs-lookup.ts';
 
-export interface FoundQueue {
-  readonly url: string;
-  /** Undefined without the right to read them: then `denied` says so. */
-  readonly attributes: Attributes | undefined;
-  readonly denied?: WaybillError;
-}
+/** What there is of a queue; `denied` where the right to read its settings is missing. */
+export type FoundQueue =
+  | { readonly url: string; readonly attributes: Attributes; readonly denied?: undefined }
+  | { readonly url: string; readonly attributes?: undefined; readonly denied: WaybillError };
 
 /** SQS: "You must wait at least one second after the queue is created to be able to use the queue." */
 const VISIBLE_AFTER_MS = 500;
@@ -136,7 +134,7 @@ export class SqsQueues {
       return { url, attributes: attributes ?? {} };
     } catch (error) {
       if (!WaybillError.is(error) || error.code !== 'PERMISSION_DENIED') throw error;
-      return { url, attributes: undefined, denied: error };
+      return { url, denied: error };
     }
   }
 

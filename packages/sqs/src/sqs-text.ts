@@ -1,10 +1,10 @@
 import { isUtf8 } from 'node:buffer';
 
 /** What SQS refuses in a body or an attribute: https://www.w3.org/TR/REC-xml/#charsets */
-const ILLEGAL = /[\u0000-\u0008\u000B\u000C\u000E-\u001F\uFFFE\uFFFF]/;
+const ILLEGAL = /[^\t\n\r -\uFFFD]/;
 const LONE_SURROGATE = /[\uD800-\uDBFF](?![\uDC00-\uDFFF])|(?<![\uD800-\uDBFF])[\uDC00-\uDFFF]/;
-const TO_ESCAPE =
-  /[%&=\u0000-\u0008\u000B\u000C\u000E-\u001F\uFFFE\uFFFF]|[\uD800-\uDBFF](?![\uDC00-\uDFFF])|(?<![\uD800-\uDBFF])[\uDC00-\uDFFF]/g;
+/** Signs of the packing, too. */
+const TO_ESCAPE = new RegExp(`[%&=]|${ILLEGAL.source}|${LONE_SURROGATE.source}`, 'g');
 
 /** Whether SQS carries this string as it is. */
 export function isLegal(text: string): boolean {

@@ -181,8 +181,12 @@ describe('a delay', () => {
 
 test('the size is what SQS counts: body, and names, types and values of attributes', () => {
   const { bytes } = toSqsEntry(message({ body: Buffer.from('ü'), headers: { é: '', tenant: 'ö' } }), QUEUE, NOW);
-  const attributes =
-    'typeStringorder.placed' + 'content-typeStringapplication/json' + 'tenantString..' + 'headersString..=';
+  const attributes = [
+    'typeStringorder.placed',
+    'content-typeStringapplication/json',
+    'tenantString..',
+    'headersString..=',
+  ].join('');
   expect(bytes).toBe(2 + attributes.length);
 });
 

@@ -1,4 +1,4 @@
-import { PublishBatchCommand } from '@aws-sdk/client-sns';
+import type { PublishBatchCommand } from '@aws-sdk/client-sns';
 import { GetQueueUrlCommand, SendMessageBatchCommand } from '@aws-sdk/client-sqs';
 import type { BatchError, OutgoingMessage } from '@waybill/core/driver';
 import { describe, expect, test } from 'vitest';
@@ -47,7 +47,9 @@ function fake(respond: Respond = all): { readonly publisher: SqsPublisher; reado
     sqs: { send, config: { region: () => Promise.resolve('eu-central-1') } },
     sns: { send },
     call: (attempted: string, run: () => Promise<unknown>) =>
-      run().catch((error: unknown) => Promise.reject(toWaybillError(error, attempted))),
+      run().catch((error: unknown) => {
+        throw toWaybillError(error, attempted);
+      }),
   } as unknown as SqsClients;
   const lookup = new SqsLookup(clients, { accountId: '123456789012' });
   const topics = [
