@@ -134,7 +134,9 @@ export class SqsDeadLane {
     await this.#settler.release(letters);
     const { least, most } = GIVE_WAY_MS;
     // It keeps the process alive, which the clock of the seam does not: somebody awaits the listing.
-    await sleep(least + Math.random() * (most - least), undefined, { signal: this.#closed.signal }).catch(() => undefined);
+    await sleep(least + Math.random() * (most - least), undefined, { signal: this.#closed.signal }).catch(
+      () => undefined,
+    );
     return true;
   }
 

@@ -47,7 +47,9 @@ function unbound(subscription: SubscriptionEntity, survey: Survey): readonly str
   const topicArn = survey.topics.get(topic);
   const missing =
     found === undefined ? types : found.attributes === undefined ? [] : missingTypes(subscription, found.attributes);
-  const sentences = missing.map((type) => `Queue ${spoken(queue)} is not bound to "${type}" of topic ${spoken(topic)}.`);
+  const sentences = missing.map(
+    (type) => `Queue ${spoken(queue)} is not bound to "${type}" of topic ${spoken(topic)}.`,
+  );
   if (topicArn === undefined) return sentences;
   const closed = [queue, ...(dead === undefined ? [] : [dead])].filter((entity) => {
     const attributes = survey.queues.get(entity)?.attributes;
