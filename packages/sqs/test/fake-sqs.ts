@@ -17,7 +17,7 @@ interface Entry {
 }
 
 /** Answers batch requests without a server: what servers answer only now and then. */
-export function fakeClients(failing: (handle: string, call: Call) => Omit<BatchResultErrorEntry, 'Id'> | undefined) {
+export function fakeClients(failing: (handle: string, call: Call) => Partial<BatchResultErrorEntry> | undefined) {
   const calls: Call[] = [];
   const send = async (command: { input: { QueueUrl: string; Entries: Entry[] } }): Promise<unknown> => {
     const { QueueUrl: url, Entries } = command.input;
