@@ -44,9 +44,9 @@ function unbound(subscription: SubscriptionEntity, survey: Survey): readonly str
   const found = survey.subscriptions.get(subscription);
   if (survey.unknown.has(subscription)) return [];
   const topicArn = survey.topics.get(topic);
-  const missing =
-    found === undefined ? types : found.attributes === undefined ? [] : missingTypes(subscription, found.attributes);
-  const sentences = missing.map((type) => `Queue "${queue}" is not bound to "${type}" of topic "${topic}".`);
+  // What may not be read counts as bound.
+  const missing = found === undefined ? types : found.attributes && missingTypes(subscription, found.attributes);
+  const sentences = (missing ?? []).map((type) => `Queue "${queue}" is not bound to "${type}" of topic "${topic}".`);
   if (topicArn === undefined) return sentences;
   const closed = [queue, ...(dead === undefined ? [] : [dead])].filter((entity) => {
     const attributes = survey.queues.get(entity)?.attributes;
