@@ -13,7 +13,13 @@ import { ensureEngine } from './engine.ts';
 import { freePort } from './free-port.ts';
 import { resolveImage } from './images.ts';
 import { LocalContainer } from './local-container.ts';
-import { localemuEntrypoint, localemuEnvironment, localemuPort, localemuRoot, saveLocalemu } from './localemu-inside.ts';
+import {
+  localemuEntrypoint,
+  localemuEnvironment,
+  localemuPort,
+  localemuRoot,
+  saveLocalemu,
+} from './localemu-inside.ts';
 import { createLocalemuUser, type PolicyStatement, refuseWritesTo } from './localemu-users.ts';
 import { type Progress, seconds, silent } from './progress.ts';
 import {
