@@ -1,6 +1,6 @@
 import { inject, test } from 'vitest';
 
-import { attachRabbitmq, type Rabbitmq, type ToxiproxyDescriptor } from '../src/index.ts';
+import { attachRabbitmq, givenSqs, type Rabbitmq, type ToxiproxyDescriptor } from '../src/index.ts';
 import { setting } from '../src/setting.ts';
 
 const containers = inject('containers');
@@ -19,6 +19,12 @@ export const kafkaTest = hasKafkaContainers ? test : test.skip;
 
 /** A test that needs a Redis of its own: left out when `WAYBILL_REDIS_URL` gives one. */
 export const redisTest = hasContainers && setting('WAYBILL_REDIS_URL') === undefined ? test : test.skip;
+
+/** False when `WAYBILL_SQS_REGION` or `WAYBILL_SQS_ENDPOINT` gives SQS. */
+export const hasLocalemuContainers: boolean = hasContainers && givenSqs() === undefined;
+
+/** A test that needs a LocalEmu of its own: left out where there is none. */
+export const localemuTest = hasLocalemuContainers ? test : test.skip;
 
 /**
  * The broker of the whole run. Other files use it at the same time: put faults into a proxy of your own, and start a
