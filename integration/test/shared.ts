@@ -1,6 +1,15 @@
 import { inject, test } from 'vitest';
 
-import { attachRabbitmq, givenSqs, type Rabbitmq, type ToxiproxyDescriptor } from '../src/index.ts';
+import {
+  attachElasticmq,
+  attachLocalemu,
+  attachRabbitmq,
+  type Elasticmq,
+  givenSqs,
+  type Localemu,
+  type Rabbitmq,
+  type ToxiproxyDescriptor,
+} from '../src/index.ts';
 import { setting } from '../src/setting.ts';
 
 const containers = inject('containers');
@@ -37,6 +46,15 @@ export function sharedRabbitmq(): Rabbitmq {
 /** The old broker of the whole run, for a {@link containerTest}. */
 export function sharedOldRabbitmq(): Rabbitmq {
   return attachRabbitmq(present(containers).rabbitmqOld);
+}
+
+/** Two servers for SQS of the whole run: test files that use them have names of their own. */
+export function sharedLocalemu(): Localemu {
+  return attachLocalemu(present(containers).localemu);
+}
+
+export function sharedElasticmq(): Elasticmq {
+  return attachElasticmq(present(containers).elasticmq);
 }
 
 /** Where a {@link containerTest} opens its proxies. */
