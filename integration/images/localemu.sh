@@ -45,7 +45,7 @@ SCRIPT
 chmod 755 "$root/usr/local/bin/docker-entrypoint.sh"
 chroot "$root" chown -R localemu:localemu /var/lib/localemu /usr/lib/localemu /etc/localemu
 # Like the official image it has a catalogue of services, which is made at the first start otherwise.
-chroot "$root" env -C /opt/code/localemu HOME=/home/localemu setpriv --reuid=localemu --regid=localemu --init-groups \
+chroot "$root" env -C /opt/code/localemu HOME=/home/localemu OVERRIDE_IN_DOCKER=1 setpriv --reuid=localemu --regid=localemu --init-groups \
   .venv/bin/python -m localemu.aws.spec >/dev/null
 rm -rf "$root"/var/cache/apt/* "$root"/var/lib/apt/lists/* "$root"/usr/share/doc "$root"/usr/share/man \
   "$root"/usr/share/locale "$root"/debootstrap "$root"/tmp/*

@@ -48,7 +48,13 @@ export async function refuseWritesTo(server: SqsDescriptor, QueueUrl: string, on
     const { Policy = '', QueueArn = '' } = (await client.send(command)).Attributes ?? {};
     const before = Policy === '' ? [] : (JSON.parse(Policy) as { Statement: readonly PolicyStatement[] }).Statement;
     const others = before.filter(({ Sid }) => Sid !== refusal);
-    const statement = { Sid: refusal, Effect: 'Deny', Principal: '*', Action: 'sqs:SendMessage', Resource: QueueArn } as const;
+    const statement = {
+      Sid: refusal,
+      Effect: 'Deny',
+      Principal: '*',
+      Action: 'sqs:SendMessage',
+      Resource: QueueArn,
+    } as const;
     const after = on ? [...others, statement] : others;
     const Attributes = { Policy: after.length === 0 ? '' : document(after) };
     await client.send(new SetQueueAttributesCommand({ QueueUrl, Attributes }));

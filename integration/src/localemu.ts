@@ -13,7 +13,13 @@ import { ensureEngine } from './engine.ts';
 import { freePort } from './free-port.ts';
 import { resolveImage } from './images.ts';
 import { LocalContainer } from './local-container.ts';
-import { localemuEntrypoint, localemuEnvironment, localemuPort, localemuRoot, saveLocalemu } from './localemu-inside.ts';
+import {
+  localemuEntrypoint,
+  localemuEnvironment,
+  localemuPort,
+  localemuRoot,
+  saveLocalemu,
+} from './localemu-inside.ts';
 import { createLocalemuUser, type PolicyStatement, refuseWritesTo } from './localemu-users.ts';
 import { type Progress, seconds, silent } from './progress.ts';
 import {
@@ -33,9 +39,9 @@ export interface LocalemuOptions {
 
 /**
  * A real LocalEmu (SQS, SNS, IAM) and its faults. {@link SqsDescriptor.credentials} are of a user who may do everything
- * with queues and topics. By itself it keeps what it holds in memory until it ends, so `kill` and `restart` first take
- * it off its network, let SNS deliver what it has taken and have all of that written to disk: clients lose nothing that
- * was answered. `start` and `restart` resolve once it works again, at the same endpoint.
+ * with queues and topics. By itself it keeps what it holds in memory until it ends, so `kill` first takes it off its
+ * network, lets SNS deliver what it has taken and has all of that written to disk: nothing that was answered is lost.
+ * `restart` is `kill` and `start`; both resolve once it works again, at the same endpoint.
  */
 export interface Localemu extends SqsDescriptor, ContainerControl {
   readonly descriptor: SqsDescriptor;
@@ -112,10 +118,11 @@ async function works(server: SqsDescriptor): Promise<void> {
 
 function controlServer(descriptor: SqsDescriptor, containerId: string): ContainerControl {
   const control = controlContainer(containerId);
-  const saved = async (): Promise<void> => {
+  const kill = async (): Promise<void> => {
     // Closes the connections of clients, and lets nobody in until it starts again.
     await docker('network', 'disconnect', 'bridge', containerId);
     await saveLocalemu(control);
+    await control.kill();
   };
   const start = async (): Promise<void> => {
     const networks = await docker('inspect', '--format', '{{len .NetworkSettings.Networks}}', containerId);
@@ -125,14 +132,5 @@ function controlServer(descriptor: SqsDescriptor, containerId: string): Containe
     await control.start();
     await untilReady(containerId, () => works(descriptor));
   };
-  return {
-    ...control,
-    kill: () => saved().then(control.kill),
-    start,
-    restart: async () => {
-      await saved();
-      await docker('stop', '--time', '30', containerId);
-      await start();
-    },
-  };
+  return { ...control, kill, start, restart: () => kill().then(start) };
 }

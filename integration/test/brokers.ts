@@ -1,10 +1,14 @@
 import type { TestProject } from 'vitest/node';
 
 import {
+  type ElasticmqDescriptor,
   isBrokerGiven,
   prepare,
   printProgress,
   type RabbitmqDescriptor,
+  type SqsDescriptor,
+  startElasticmq,
+  startLocalemu,
   startRabbitmq,
   startToxiproxy,
   type ToxiproxyDescriptor,
@@ -15,7 +19,14 @@ declare module 'vitest' {
   interface ProvidedContext {
     rabbitmq: RabbitmqDescriptor;
     /** What {@link isBrokerGiven} leaves out; see `shared.ts`. */
-    containers: { rabbitmqOld: RabbitmqDescriptor; toxiproxy: ToxiproxyDescriptor } | undefined;
+    containers:
+      | {
+          rabbitmqOld: RabbitmqDescriptor;
+          toxiproxy: ToxiproxyDescriptor;
+          localemu: SqsDescriptor;
+          elasticmq: ElasticmqDescriptor;
+        }
+      | undefined;
   }
 }
 
@@ -33,15 +44,22 @@ export default async function setup(project: TestProject): Promise<() => Promise
     startRabbitmq({ progress, management: true }),
     startRabbitmq({ progress, version: 'old' }),
     startToxiproxy(progress),
+    startLocalemu({ progress }),
+    startElasticmq({ storage: 'memory', progress }),
   ] as const;
   const stop = async (): Promise<void> => {
     const started = await Promise.allSettled(starts);
     await Promise.all(started.flatMap((start) => (start.status === 'fulfilled' ? [start.value.stop()] : [])));
   };
   try {
-    const [rabbitmq, rabbitmqOld, toxiproxy] = await Promise.all(starts);
+    const [rabbitmq, rabbitmqOld, toxiproxy, localemu, elasticmq] = await Promise.all(starts);
     project.provide('rabbitmq', rabbitmq.descriptor);
-    project.provide('containers', { rabbitmqOld: rabbitmqOld.descriptor, toxiproxy: toxiproxy.descriptor });
+    project.provide('containers', {
+      rabbitmqOld: rabbitmqOld.descriptor,
+      toxiproxy: toxiproxy.descriptor,
+      localemu: localemu.descriptor,
+      elasticmq: elasticmq.descriptor,
+    });
   } catch (error) {
     await stop();
     throw error;

@@ -34,7 +34,7 @@ const RULES = [
   {
     id: 'secret',
     pattern:
-      /-----BEGIN [A-Z ]*PRIVATE KEY-----|\bAKIA(?![A-Z\d]{9}EXAMPLE\b)[A-Z\d]{16}\b|\bgh[pousr]_\w{30,}|\bnpm_\w{30,}|_authToken=[\w-]{8,}/g,
+      /-----BEGIN [A-Z ]*PRIVATE KEY-----|\bAKIA(?!IOSFODNN7EXAMPLE\b)[A-Z\d]{16}\b|\bgh[pousr]_\w{30,}|\bnpm_\w{30,}|_authToken=[\w-]{8,}/g,
   },
 ];
 

@@ -1,9 +1,13 @@
 import { randomBytes } from 'node:crypto';
+import { env } from 'node:process';
+import { DeleteTopicCommand, paginateListTopics } from '@aws-sdk/client-sns';
+import { DeleteQueueCommand, paginateListQueues } from '@aws-sdk/client-sqs';
 import type { Driver, Topology } from '@waybill/core';
 import { deadName } from '@waybill/core/driver';
 import { kafka, type KafkaDriver } from '@waybill/kafka';
 import { memory, MemoryBroker } from '@waybill/memory';
 import { rabbitmq } from '@waybill/rabbitmq';
+import { sqs, type SqsDriver, type SqsOptions } from '@waybill/sqs';
 import type { Shutdown } from './shutdown.ts';
 
 /** Where the demo runs. All that depends on the broker is in this file. */
@@ -22,7 +26,7 @@ interface OpenOptions {
   readonly shutdown: Shutdown;
 }
 
-const brokers = { memory: openMemory, rabbitmq: openRabbitmq, kafka: openKafka };
+const brokers = { memory: openMemory, rabbitmq: openRabbitmq, kafka: openKafka, sqs: openSqs };
 
 export type BrokerName = keyof typeof brokers;
 
@@ -81,6 +85,41 @@ async function startedKafka(shutdown: Shutdown): Promise<Cluster> {
   return { title: `Kafka ${version}, started for this run`, addresses };
 }
 
+async function openSqs({ url, shutdown }: OpenOptions): Promise<Broker> {
+  // On Node 20 the AWS SDK would print that its versions of 2027 need a newer one.
+  env['AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED'] ??= 'true';
+  const prefix = newPrefix();
+  const { title, options } = url === undefined ? await startedSqs(shutdown) : givenSqs(url);
+  const connect = (): SqsDriver => sqs(options);
+  return { title, prefix, connect, clean: url === undefined ? nothing : () => removeFromSqs(connect(), prefix) };
+}
+
+interface Account {
+  readonly title: string;
+  readonly options: SqsOptions;
+}
+
+/** A region of AWS, or the url of another server. Credentials are found as the AWS SDK finds them. */
+function givenSqs(url: string): Account {
+  if (!url.includes(':')) return { title: `SQS and SNS in ${url}`, options: { region: url } };
+  return { title: 'the SQS of --url', options: { endpoint: url, region: 'us-east-1' } };
+}
+
+async function startedSqs(shutdown: Shutdown): Promise<Account> {
+  const { printProgress, startLocalemu } = await import('@waybill/integration');
+  const starting = startLocalemu({ progress: printProgress() });
+  shutdown.add(() => starting.then((started) => started.stop(), nothing));
+  const { version, region, endpoint, credentials } = await starting;
+  return {
+    title: `SQS and SNS of LocalEmu ${version}, started for this run`,
+    options: {
+      region,
+      ...(endpoint === undefined ? {} : { endpoint }),
+      ...(credentials === undefined ? {} : { credentials }),
+    },
+  };
+}
+
 /** The queues of the delay ladder, `waybill.delay.*`, stay: all applications on a broker share them. */
 async function removeFrom(url: string, { queues, topics }: Topology): Promise<void> {
   const driver = rabbitmq({ url });
@@ -108,6 +147,22 @@ async function removeFromKafka(driver: KafkaDriver, prefix: string): Promise<voi
     if (groups.length > 0) await admin.deleteGroups(groups);
   } finally {
     await admin.disconnect();
+    await driver.close(Date.now() + 2_000);
+  }
+}
+
+async function removeFromSqs(driver: SqsDriver, prefix: string): Promise<void> {
+  const { client, snsClient } = driver;
+  try {
+    for await (const { QueueUrls = [] } of paginateListQueues({ client }, { QueueNamePrefix: `${prefix}_` })) {
+      for (const QueueUrl of QueueUrls) await client.send(new DeleteQueueCommand({ QueueUrl }));
+    }
+    if (snsClient === undefined) return;
+    for await (const { Topics = [] } of paginateListTopics({ client: snsClient }, {})) {
+      const ours = Topics.filter(({ TopicArn }) => TopicArn?.includes(`:${prefix}_`) === true);
+      for (const { TopicArn } of ours) await snsClient.send(new DeleteTopicCommand({ TopicArn }));
+    }
+  } finally {
     await driver.close(Date.now() + 2_000);
   }
 }

@@ -2,24 +2,24 @@ import type { OutgoingMessage } from '@waybill/core/driver';
 import { describe, expect, test } from 'vitest';
 
 import {
-  type AnyServer,
+  type TestServer,
   failuresOf,
   makeQueue,
   message,
   openDriver,
   openSubscription,
-  ownElasticmq,
-  ownLocalemu,
+  elasticmqServer,
+  localemuServer,
   receiveAll,
   soon,
   workOf,
 } from './kit.ts';
 
-const localemu = ownLocalemu();
-const elasticmq = ownElasticmq();
+const localemu = localemuServer();
+const elasticmq = elasticmqServer();
 
 /** Ways to a queue: with the limits of SQS, or with those of SNS. */
-const ways: readonly { readonly way: string; readonly server: AnyServer; readonly isTopic: boolean }[] = [
+const ways: readonly { readonly way: string; readonly server: TestServer; readonly isTopic: boolean }[] = [
   { way: 'SQS on LocalEmu', server: localemu, isTopic: false },
   { way: 'SNS on LocalEmu', server: localemu, isTopic: true },
   { way: 'SQS on ElasticMQ', server: elasticmq, isTopic: false },

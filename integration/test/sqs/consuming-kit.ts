@@ -10,13 +10,13 @@ import {
 import { sqs, type SqsDriver, type SqsOptions } from '@waybill/sqs';
 import { onTestFinished } from 'vitest';
 
-import { type AnyServer, optionsFor, ownElasticmq, ownLocalemu, uniqueName } from './kit.ts';
+import { type TestServer, optionsFor, elasticmqServer, localemuServer, uniqueName } from './kit.ts';
 
-export type Server = AnyServer;
+export type Server = TestServer;
 
 /** Both, for the tests of a file. */
 export function servers(): readonly Server[] {
-  return [ownLocalemu(), ownElasticmq()];
+  return [localemuServer(), elasticmqServer()];
 }
 
 /** A driver that is closed after the test; its polls are short, so that closing does not wait for them. */

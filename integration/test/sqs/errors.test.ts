@@ -6,23 +6,23 @@ import { sqs, type SqsDriver, type SqsOptions } from '@waybill/sqs';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
 
 import { freePort } from '../../src/index.ts';
+import { localemuTest } from '../shared.ts';
 import {
   errorOf,
   everythingOf,
-  localemuTest,
   makeQueue,
   message,
   openDriver,
   optionsFor,
-  ownElasticmq,
-  ownLocalemu,
+  elasticmqServer,
+  localemuServer,
   soon,
   uniqueName,
   workOf,
 } from './kit.ts';
 
-const localemu = ownLocalemu();
-const elasticmq = ownElasticmq();
+const localemu = localemuServer();
+const elasticmq = elasticmqServer();
 
 const secret = 'hunter2/hunter2/hunter2';
 const token = 'a-session-token-that-nobody-may-see';
@@ -181,7 +181,8 @@ describe('a server that fails', () => {
         sends += 1;
         if (answer === undefined) return void request.socket.destroy();
       }
-      answering(...(answer ?? [500, '']))(request, response);
+      const [status, body] = answer ?? [500, ''];
+      answering(status, body)(request, response);
     });
     const driver = await known(server);
     const error = await firstOf(driver.send([message('a', workOf(queue))], soon()));

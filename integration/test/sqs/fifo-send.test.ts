@@ -6,16 +6,16 @@ import {
   message,
   openDriver,
   openSubscription,
-  ownElasticmq,
-  ownLocalemu,
+  elasticmqServer,
+  localemuServer,
   receiveAll,
   soon,
   textOf,
   workOf,
 } from './kit.ts';
 
-const localemu = ownLocalemu();
-const elasticmq = ownElasticmq();
+const localemu = localemuServer();
+const elasticmq = elasticmqServer();
 
 describe.each([localemu, elasticmq])('FIFO on $name', (server) => {
   test('messages of a key are stored in the order of the batch, with few requests for many keys', async () => {

@@ -13,56 +13,36 @@ import type {
   WaybillError,
 } from '@waybill/core/driver';
 import { sqs, type SqsDriver, type SqsOptions } from '@waybill/sqs';
-import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
+import { beforeEach, expect, onTestFinished } from 'vitest';
 
-import {
-  type Elasticmq,
-  givenSqs,
-  type Localemu,
-  type SqsDescriptor,
-  startElasticmq,
-  startLocalemu,
-} from '../../src/index.ts';
+import type { Elasticmq, Localemu, SqsDescriptor } from '../../src/index.ts';
+import { hasContainers, sharedElasticmq, sharedLocalemu } from '../shared.ts';
 
-/** A server that the tests of a file have for themselves. */
-export interface OwnServer<S extends SqsDescriptor> {
+/** A server of the run, for tests with names of their own. */
+export interface TestServer<S extends SqsDescriptor = SqsDescriptor> {
   readonly name: string;
   readonly topics: boolean;
-  /** There once the tests run. */
-  server: S | undefined;
+  /** Only where the run has containers: the tests of the file are left out elsewhere. */
+  readonly server: S | undefined;
 }
 
-/** A test that needs a LocalEmu with users of its own: left out where SQS is given. */
-export const localemuTest = givenSqs() === undefined ? test : test.skip;
-
-export type AnyServer = OwnServer<Localemu> | OwnServer<Elasticmq>;
-
-export function ownLocalemu(): OwnServer<Localemu> {
-  return own('LocalEmu', true, () => startLocalemu());
+export function localemuServer(): TestServer<Localemu> {
+  return { name: 'LocalEmu', topics: true, server: hasOrSkips(sharedLocalemu) };
 }
 
-export function ownElasticmq(): OwnServer<Elasticmq> {
-  return own('ElasticMQ', false, () => startElasticmq());
+export function elasticmqServer(): TestServer<Elasticmq> {
+  return { name: 'ElasticMQ', topics: false, server: hasOrSkips(sharedElasticmq) };
 }
 
-function own<S extends SqsDescriptor & { stop(): Promise<void> }>(
-  name: string,
-  topics: boolean,
-  startServer: () => Promise<S>,
-): OwnServer<S> {
-  const mine: OwnServer<S> = { name, topics, server: undefined };
-  beforeAll(async () => {
-    mine.server = await startServer();
-  });
-  afterAll(async () => {
-    await mine.server?.stop();
-  });
-  return mine;
+function hasOrSkips<S>(shared: () => S): S | undefined {
+  if (hasContainers) return shared();
+  beforeEach(({ skip }) => skip('It needs a container.'));
+  return undefined;
 }
 
 /** What a driver takes to reach it. */
-export function optionsFor({ server, topics }: AnyServer): SqsOptions {
-  if (server === undefined) throw new Error('It is there once the tests run.');
+export function optionsFor({ server, topics }: TestServer): SqsOptions {
+  if (server === undefined) throw new Error('This needs a container.');
   const { region, endpoint, credentials } = server;
   return {
     region,
@@ -75,7 +55,7 @@ export function optionsFor({ server, topics }: AnyServer): SqsOptions {
 }
 
 /** A driver that is closed with its test. */
-export function openDriver(server: AnyServer, options: SqsOptions = {}): SqsDriver {
+export function openDriver(server: TestServer, options: SqsOptions = {}): SqsDriver {
   const driver = sqs({ ...optionsFor(server), ...options });
   onTestFinished(() => driver.close(Date.now() + 5_000));
   return driver;

@@ -9,8 +9,8 @@ import {
   numbered,
   openDriver,
   openSubscription,
-  ownElasticmq,
-  ownLocalemu,
+  elasticmqServer,
+  localemuServer,
   receiveAll,
   soon,
   textOf,
@@ -18,8 +18,8 @@ import {
   workOf,
 } from './kit.ts';
 
-const localemu = ownLocalemu();
-const elasticmq = ownElasticmq();
+const localemu = localemuServer();
+const elasticmq = elasticmqServer();
 
 describe.each([localemu, elasticmq])('sends to $name', (server) => {
   test('are stored once they resolve, ten to a request', async () => {

@@ -237,6 +237,17 @@ describe('on LocalEmu, with topics', () => {
     expect(await driver.admin.apply(topologyOf(queue), soon())).toEqual([]);
   });
 
+  serverTest('a subscription is found behind more than a page of others', async () => {
+    const { topic, queue } = withTopic(false, 'a');
+    const driver = openDriver(localemu.options());
+    await driver.admin.apply({ topics: [topic], queues: [{ ...queue, bindings: [] }] }, soon());
+    const others = Array.from({ length: 105 }, (_, n) => arnOf('sqs', `${queue.name}-other-${n}`));
+    for (const other of others) await subscribe(snsOf(driver), arnOf('sns', topic.name), other, {});
+    await driver.admin.apply(topologyOf(queue), soon());
+    expect(await driver.verify(topologyOf(queue), soon())).toEqual([]);
+    expect(await driver.admin.apply(topologyOf(queue), soon())).toEqual([]);
+  });
+
   serverTest('an older process takes away no type that a newer one bound', async () => {
     const { topic, queue } = withTopic(false, 'a');
     const driver = openDriver(localemu.options());

@@ -10,6 +10,7 @@ import { parseArgs } from 'node:util';
 import {
   CreateQueueCommand,
   DeleteMessageBatchCommand,
+  GetQueueUrlCommand,
   ReceiveMessageCommand,
   SendMessageBatchCommand,
   SQSClient,
@@ -67,9 +68,6 @@ const proxy = await startProxy(toxiproxy.descriptor, broker.endpoint);
 const { region, credentials } = broker;
 const driver = sqs({ region, credentials, endpoint: proxy.url, topics: false });
 const bus = createBus({ source: '/bench', driver, uses: [busQueue] });
-order.note = 'x'.repeat(BYTES - (await bus.prepare(PlaceOrder, order)).body.length);
-const sample = await bus.prepare(PlaceOrder, order);
-const envelope = JSON.parse(Buffer.from(sample.body).toString());
 
 // As its users have it, with connections enough.
 const raw = new SQSClient({
@@ -79,7 +77,21 @@ const raw = new SQSClient({
   useQueueUrlAsEndpoint: false,
   requestHandler: new NodeHttpHandler({ httpAgent: new Agent({ keepAlive: true, maxSockets: 100 }) }),
 });
-const MessageAttributes = { 'content-type': { DataType: 'String', StringValue: sample.contentType } };
+/** As the bus sends it, to be imitated. */
+let sample;
+let envelope;
+
+async function takeSample() {
+  const { QueueUrl } = await raw.send(new GetQueueUrlCommand({ QueueName: name }));
+  await bus.send(busQueue, PlaceOrder, order);
+  const { Messages } = await raw.send(
+    new ReceiveMessageCommand({ QueueUrl, WaitTimeSeconds: 5, MessageAttributeNames: ['All'] }),
+  );
+  [sample] = Messages;
+  envelope = JSON.parse(sample.Body);
+  const Entries = [{ Id: '0', ReceiptHandle: sample.ReceiptHandle }];
+  await raw.send(new DeleteMessageBatchCommand({ QueueUrl, Entries }));
+}
 
 /** All that this process asks of the server, receives that bring nothing included. */
 let calls = 0;
@@ -88,7 +100,7 @@ subscribe('http.client.request.start', () => (calls += 1));
 /** What the bus does with an order: validated, with an id and a time. */
 function rawEntry(_, index) {
   const event = { ...envelope, id: randomUUID(), time: new Date().toISOString(), data: Order.parse(order) };
-  return { Id: String(index), MessageBody: JSON.stringify(event), MessageAttributes };
+  return { Id: String(index), MessageBody: JSON.stringify(event), MessageAttributes: sample.MessageAttributes };
 }
 
 function rawHandle({ Body }) {
@@ -130,9 +142,12 @@ async function measureMessages(open) {
     if (handled === MESSAGES) resolve(resultSince(begun, MESSAGES - WARM_UP));
   };
   const close = await open(onMessage);
-  const result = await promise.finally(() => clearTimeout(timer));
-  await close();
-  return result;
+  try {
+    return await promise;
+  } finally {
+    clearTimeout(timer);
+    await close();
+  }
 }
 
 function withResolvers() {
@@ -213,6 +228,8 @@ function fourConsumers(onMessage) {
       sqs: raw,
       batchSize: 10,
       waitTimeSeconds: 1,
+      // Or a receive that is open takes what is sent for the next round.
+      pollingCompleteWaitTimeMs: 5_000,
       messageAttributeNames: ['All'],
       messageSystemAttributeNames: ['All'],
       handleMessageBatch: async (messages) => {
@@ -279,12 +296,11 @@ function report(results) {
   if (only !== undefined) return [];
   const over = (side, other) => median(results[side].map(({ rate }, index) => rate / results[other][index].rate));
   const perCall = (side) => median(results[side].map((each) => 1 / each.calls));
-  const callsEach = median(results['bus send'].map((each, index) => each.calls + results['bus consume'][index].calls));
   const floors = [
     ['send / raw batches, 8 in flight', over('bus send', 'raw batches'), 0.95],
     ['consume / refill loop', over('bus consume', 'refill loop'), 0.95],
     ['consume / four sqs-consumers', over('bus consume', 'sqs-consumer x4'), 1.8],
-    ['messages a call, sent and consumed', 1 / callsEach, 1 / 0.25],
+    ['messages a call, sent', perCall('bus send'), 1 / 0.25],
     ['messages a call, consumed', perCall('bus consume'), 1 / 0.25],
   ].map(([what, ratio, floor]) => ({ what, ratio, floor, ok: ratio >= floor }));
   console.log('Rates, medians of the rounds:');
@@ -296,6 +312,9 @@ function report(results) {
 
 try {
   await bus.provision();
+  await takeSample();
+  order.note = 'x'.repeat(BYTES - sample.Body.length);
+  await takeSample();
   for (const side of ['loop', 'consumer']) {
     const { QueueUrl } = await raw.send(new CreateQueueCommand({ QueueName: `${name}-${side}` }));
     urls[side] = QueueUrl;

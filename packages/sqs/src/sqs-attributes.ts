@@ -4,7 +4,7 @@ import type { QueueEntity, SubscriptionEntity } from './sqs-topology.ts';
 export type Attributes = Readonly<Record<string, string | undefined>>;
 
 /** Backstop; the core decides long before. */
-export const MAX_RECEIVES = 100;
+const MAX_RECEIVES = 100;
 /** The most that SQS takes: 14 days. */
 const RETENTION_SECONDS = 1_209_600;
 /** The message size that every queue takes, also those made before 2025. */
@@ -123,6 +123,6 @@ export function missingTypes({ types }: SubscriptionEntity, found: Attributes): 
 }
 
 /** `arn:aws:sqs:eu-central-1:000000000000:billing` is `billing`. */
-export function entityOfArn(arn: string): string {
+function entityOfArn(arn: string): string {
   return arn.slice(arn.lastIndexOf(':') + 1);
 }

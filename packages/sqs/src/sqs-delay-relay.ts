@@ -100,11 +100,7 @@ export class SqsDelayRelay {
 }
 
 /** What was delayed joins its group; without a key it is a group of its own. Sent again, it is known by its first id. */
-export function orderedEntry({
-  MessageId,
-  Body,
-  MessageAttributes,
-}: Message): Omit<SendMessageBatchRequestEntry, 'Id'> {
+function orderedEntry({ MessageId, Body, MessageAttributes }: Message): Omit<SendMessageBatchRequestEntry, 'Id'> {
   const { due: _, ...attributes } = MessageAttributes ?? {};
   const key = attributes['key']?.StringValue;
   return {

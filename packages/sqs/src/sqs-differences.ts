@@ -45,9 +45,9 @@ function unbound(subscription: SubscriptionEntity, survey: Survey): readonly str
   const found = survey.subscriptions.get(subscription);
   if (survey.unknown.has(subscription)) return [];
   const topicArn = survey.topics.get(topic);
-  const missing =
-    found === undefined ? types : found.attributes === undefined ? [] : missingTypes(subscription, found.attributes);
-  const sentences = missing.map(
+  // What may not be read counts as bound.
+  const missing = found === undefined ? types : found.attributes && missingTypes(subscription, found.attributes);
+  const sentences = (missing ?? []).map(
     (type) => `Queue ${spoken(queue)} is not bound to "${type}" of topic ${spoken(topic)}.`,
   );
   if (topicArn === undefined) return sentences;

@@ -1,4 +1,4 @@
-import { ListTopicsCommand, type SNSClient } from '@aws-sdk/client-sns';
+import { ListTopicsCommand, type SNSClient, type Topic } from '@aws-sdk/client-sns';
 import { GetQueueAttributesCommand, GetQueueUrlCommand } from '@aws-sdk/client-sqs';
 import { type Topology, untilAborted, WaybillError } from '@waybill/core/driver';
 import type { SqsClients } from './sqs-client.ts';
@@ -140,18 +140,21 @@ export class SqsLookup {
   /** The first of `entities` that is among the account's topics. */
   async #search(entities: readonly string[]): Promise<string | undefined> {
     const sns = this.#snsOf();
-    const names = new Set(entities);
     let NextToken: string | undefined;
     do {
-      const page = await this.#clients.call(`look up topic "${entities[0]}"`, () =>
-        sns.send(new ListTopicsCommand(NextToken === undefined ? {} : { NextToken })),
-      );
-      const found = page.Topics?.find(({ TopicArn = '' }) => names.has(TopicArn.slice(TopicArn.lastIndexOf(':') + 1)));
-      if (found?.TopicArn !== undefined) return found.TopicArn;
+      const command = new ListTopicsCommand(NextToken === undefined ? {} : { NextToken });
+      const page = await this.#clients.call(`look up topic "${entities[0]}"`, () => sns.send(command));
+      const found = firstOf(page.Topics, entities);
+      if (found !== undefined) return found;
       NextToken = page.NextToken;
     } while (NextToken !== undefined);
     return undefined;
   }
+}
+
+function firstOf(topics: readonly Topic[] | undefined, entities: readonly string[]): string | undefined {
+  const arns = topics?.map(({ TopicArn = '' }) => TopicArn);
+  return arns?.find((arn) => entities.includes(arn.slice(arn.lastIndexOf(':') + 1)));
 }
 
 /** What fails is not remembered. */

@@ -1,6 +1,6 @@
 import { byDeadline } from '@waybill/core/driver';
 import { MOST_ENTRIES } from './sqs-lanes.ts';
-import { PollPace } from './sqs-poll-pace.ts';
+import type { PollPace } from './sqs-poll-pace.ts';
 
 export interface PollsOptions<T> {
   /** One long poll for at most `max`; resolves with none when its time is over. */

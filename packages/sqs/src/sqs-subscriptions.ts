@@ -3,6 +3,7 @@ import {
   GetSubscriptionAttributesCommand,
   GetTopicAttributesCommand,
   ListSubscriptionsByTopicCommand,
+  type ListSubscriptionsByTopicCommandInput,
   SetSubscriptionAttributesCommand,
   type SNSClient,
   SubscribeCommand,
@@ -63,20 +64,18 @@ export class SqsSubscriptions {
   /** The subscriptions of SQS queues: ARN of the subscription by ARN of the queue. */
   async ofTopic(TopicArn: string, signal: AbortSignal): Promise<ReadonlyMap<string, string>> {
     const found = new Map<string, string>();
-    let NextToken: string | undefined;
+    const input: ListSubscriptionsByTopicCommandInput = { TopicArn };
     do {
       const page = await this.#call(`list the subscriptions of ${TopicArn}`, (sns) =>
-        sns.send(new ListSubscriptionsByTopicCommand({ TopicArn, ...(NextToken === undefined ? {} : { NextToken }) }), {
-          abortSignal: signal,
-        }),
+        sns.send(new ListSubscriptionsByTopicCommand(input), { abortSignal: signal }),
       );
       for (const { Protocol, Endpoint, SubscriptionArn } of page.Subscriptions ?? []) {
         if (Protocol === 'sqs' && Endpoint !== undefined && SubscriptionArn !== undefined) {
           found.set(Endpoint, SubscriptionArn);
         }
       }
-      NextToken = page.NextToken;
-    } while (NextToken !== undefined && NextToken !== '');
+      input.NextToken = page.NextToken;
+    } while (input.NextToken !== undefined && input.NextToken !== '');
     return found;
   }
 

@@ -53,7 +53,7 @@ export function otherKind({ entity, fifo }: TopicEntity | QueueEntity): string {
 }
 
 /** The work queue, its dead queue and its delay queue. */
-export function queueEntities(queue: Queue): readonly QueueEntity[] {
+function queueEntities(queue: Queue): readonly QueueEntity[] {
   const dead = deadEntity(queue);
   const delay = delayEntity(queue);
   const fifo = queue.ordered;
