@@ -93,11 +93,8 @@ export async function* listLetters(
 }
 
 /** `letters`, each step of which is awaited within `kept`. */
-export function eachIn<T>(
-  letters: AsyncGenerator<T, void>,
-  kept: <R>(step: Promise<R>) => Promise<R>,
-): AsyncIterator<T, void> {
-  return { next: () => kept(letters.next()), return: () => kept(letters.return()) };
+export function eachIn<T>(letters: AsyncGenerator<T>, kept: <R>(step: Promise<R>) => Promise<R>): AsyncIterator<T> {
+  return { next: () => kept(letters.next()), return: () => kept(letters.return(undefined)) };
 }
 
 async function* browsed({ driver, queue }: DeadLane, signal: AbortSignal | undefined): AsyncGenerator<Delivery> {
