@@ -106,7 +106,7 @@ describe.each(servers)('on $name', ({ options, name }) => {
   if (name === 'LocalEmu') {
     serverTest('credentials that nobody knows are PERMISSION_DENIED, without the secret in the error', async () => {
       const secretAccessKey = 'Sup3rS3cret/With+Signs';
-      const credentials = { accessKeyId: 'AKIAZZZZZZZZZZZZZZZZ', secretAccessKey };
+      const credentials = { accessKeyId: 'nobody-knows-it', secretAccessKey };
       const driver = openDriver({ ...options(), credentials });
       const refused = await failureOf(driver.admin.apply(topologyOf(aQueue()), soon()));
       expect(refused).toMatchObject({ code: 'PERMISSION_DENIED' });
