@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { setMaxListeners } from 'node:events';
-import { type Page, type Queue, WaybillError } from '@waybill/core/driver';
+import { GetQueueAttributesCommand } from '@aws-sdk/client-sqs';
+import { type Page, type Queue, systemClock, WaybillError } from '@waybill/core/driver';
 import type { SqsDelivery } from './from-sqs-message.ts';
 import type { SqsClients } from './sqs-client.ts';
 import { MOST_ENTRIES } from './sqs-lanes.ts';
@@ -14,6 +15,8 @@ import { SqsSettler } from './sqs-settler.ts';
 const MOST_OPEN = 4;
 /** A listing that takes longer than its leases meets what it has listed again; so often in a row, and it is at its end. */
 const MOST_KNOWN_ROUNDS = 5;
+/** What a dead process held comes again that soon after its lease. */
+const LATE_MS = 2_000;
 /** Listings that may still be continued; older ones are forgotten, and their leases let go. */
 const MOST_LISTINGS = 32;
 
@@ -22,6 +25,10 @@ interface Listing {
   readonly receiver: SqsReceiver;
   /** By position, with the newest handle. */
   readonly taken: Map<string, SqsDelivery>;
+  /** When it last met a letter, or began. */
+  broughtAt: number;
+  /** The last receives brought nothing. */
+  idle: boolean;
 }
 
 /**
@@ -51,7 +58,7 @@ export class SqsDeadLane {
     if (listing === undefined) throw ended(queue.name);
     try {
       const letters = max > 0 ? await this.#read(listing, max) : [];
-      if (letters.length > 0 && letters.length >= max) return { letters, after: token };
+      if (letters.length > 0) return { letters, after: token };
       await this.#end(token, listing);
       return { letters };
     } catch (error) {
@@ -75,7 +82,8 @@ export class SqsDeadLane {
       lane: 'dead',
       ...waitingOf({ leaseMs, pollSeconds }, 'dead'),
     });
-    const listing: Listing = { queue: queue.name, receiver, taken: new Map() };
+    const broughtAt = systemClock.now();
+    const listing: Listing = { queue: queue.name, receiver, taken: new Map(), broughtAt, idle: false };
     this.#listings.set(token, listing);
     for (const [oldest] of this.#listings) {
       if (this.#listings.size <= MOST_LISTINGS) break;
@@ -84,12 +92,15 @@ export class SqsDeadLane {
     return listing;
   }
 
-  /** Fewer than `max` only at the end of the lane. */
+  /** As many as come at once; none at the end of the lane. */
   async #read(listing: Listing, max: number): Promise<readonly SqsDelivery[]> {
     const letters: SqsDelivery[] = [];
     for (let known = 0; letters.length < max && known < MOST_KNOWN_ROUNDS;) {
+      if (listing.idle && (letters.length > 0 || !(await this.#hidesMore(listing)))) break;
       const round = await this.#round(listing, max - letters.length);
-      if (round.length === 0) break;
+      listing.idle = round.length === 0;
+      if (listing.idle) continue;
+      listing.broughtAt = systemClock.now();
       const before = letters.length;
       for (const letter of round) {
         if (!listing.taken.has(letter.position)) letters.push(letter);
@@ -98,6 +109,19 @@ export class SqsDeadLane {
       known = letters.length === before ? known + 1 : 0;
     }
     return letters;
+  }
+
+  /** Whether others hold letters, such as a process that died: they come by the end of their leases. */
+  async #hidesMore({ receiver, taken, broughtAt }: Listing): Promise<boolean> {
+    const now = systemClock.now();
+    if (now > broughtAt + this.#settings.leaseMs + LATE_MS) return false;
+    const QueueUrl = await receiver.find();
+    const AttributeNames = ['ApproximateNumberOfMessagesNotVisible'] as const;
+    const command = new GetQueueAttributesCommand({ QueueUrl, AttributeNames: [...AttributeNames] });
+    // Without the right to ask, a listing ends where nothing comes.
+    const { Attributes } = await this.#clients.sqs.send(command).catch(() => ({ Attributes: undefined }));
+    const ours = [...taken.values()].filter(({ leaseUntil }) => leaseUntil > now).length;
+    return Number(Attributes?.['ApproximateNumberOfMessagesNotVisible'] ?? 0) > ours;
   }
 
   async #round(listing: Listing, max: number): Promise<readonly SqsDelivery[]> {
