@@ -4,19 +4,7 @@ import type { SqsDriver, SqsOptions } from '@waybill/sqs';
 import { describe, expect } from 'vitest';
 
 import type { PolicyStatement } from '../../src/index.ts';
-import {
-  aQueue,
-  arnOf,
-  aTopic,
-  failureOf,
-  openDriver,
-  ownLocalemu,
-  serverTest,
-  soon,
-  topologyOf,
-} from './admin-kit.ts';
-
-const localemu = ownLocalemu();
+import { aQueue, arnOf, aTopic, failureOf, openDriver, localemu, serverTest, soon, topologyOf } from './admin-kit.ts';
 
 /** Where a mode is tried: a queue of its own that is bound to a topic of its own. */
 interface Place {
