@@ -118,6 +118,19 @@ describe.each(servers())('dead lane, $name', (server) => {
     expect(idsOf(await listAll(driver, queue, 50)).toSorted()).toEqual(names(20));
   });
 
+  test('two that list at the same time, again and again, see every letter each', async () => {
+    const drivers = [start(server), start(server)] as const;
+    const queue = await place(drivers[0]);
+    await sendAll(drivers[0], many(150, dead(queue)));
+    await Promise.all(
+      drivers.map(async (driver) => {
+        for (let time = 0; time < 3; time += 1) {
+          expect(idsOf(await listAll(driver, queue, 100)).toSorted()).toEqual(names(150));
+        }
+      }),
+    );
+  });
+
   test('a missing lane is NOT_FOUND', async () => {
     const missing = { name: 'no-such-queue', ordered: false, bindings: [] };
     await expect(start(server).browse(missing, undefined, 5)).rejects.toMatchObject({ code: 'NOT_FOUND' });

@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto';
+import { randomBytes, randomInt } from 'node:crypto';
 import { setMaxListeners } from 'node:events';
 import { GetQueueAttributesCommand } from '@aws-sdk/client-sqs';
 import { type Page, type Queue, systemClock, WaybillError } from '@waybill/core/driver';
@@ -17,6 +17,9 @@ const MOST_OPEN = 4;
 const MOST_KNOWN_ROUNDS = 5;
 /** What a dead process held comes again that soon after its lease. */
 const LATE_MS = 2_000;
+/** Letters that are seen so often, one look after the other, are taken by no other listing. */
+const MOST_SIGHTINGS = 25;
+const HIDDEN = 'ApproximateNumberOfMessagesNotVisible';
 /** Listings that may still be continued; older ones are forgotten, and their leases let go. */
 const MOST_LISTINGS = 32;
 
@@ -33,7 +36,7 @@ interface Listing {
 
 /**
  * Lists dead letters by taking them, holding all until the end and giving all back. Two that list one lane at the same
- * time, or list and redrive it, see a part each.
+ * time come to their ends one after the other.
  */
 export class SqsDeadLane {
   readonly #clients: SqsClients;
@@ -111,17 +114,31 @@ export class SqsDeadLane {
     return letters;
   }
 
-  /** Whether others hold letters, such as a process that died: they come by the end of their leases. */
-  async #hidesMore({ receiver, taken, broughtAt }: Listing): Promise<boolean> {
+  /** Whether others hold letters: another listing, which gives them back at its end, or a process that died. */
+  async #hidesMore(listing: Listing): Promise<boolean> {
+    const { receiver, taken, broughtAt } = listing;
     const now = systemClock.now();
     if (now > broughtAt + this.#settings.leaseMs + LATE_MS) return false;
     const QueueUrl = await receiver.find();
-    const AttributeNames = ['ApproximateNumberOfMessagesNotVisible'] as const;
-    const command = new GetQueueAttributesCommand({ QueueUrl, AttributeNames: [...AttributeNames] });
+    const command = new GetQueueAttributesCommand({ QueueUrl, AttributeNames: [HIDDEN] });
     // Without the right to ask, a listing ends where nothing comes.
     const { Attributes } = await this.#clients.sqs.send(command).catch(() => ({ Attributes: undefined }));
     const ours = [...taken.values()].filter(({ leaseUntil }) => leaseUntil > now).length;
-    return Number(Attributes?.['ApproximateNumberOfMessagesNotVisible'] ?? 0) > ours;
+    const others = Number(Attributes?.[HIDDEN] ?? 0) - ours;
+    if (others > ours || (others === ours && ours > 0 && randomInt(2) === 0)) await this.#standBack(listing);
+    return others > 0;
+  }
+
+  /** Of two listings that wait for what the other holds, the one that holds less lets the other come to its end first. */
+  async #standBack({ receiver, taken, broughtAt }: Listing): Promise<void> {
+    const letters = [...taken.values()].filter(({ leaseUntil }) => leaseUntil > systemClock.now());
+    if (letters.length === 0) return;
+    await this.#settler.release(letters);
+    for (const letter of letters) letter.leaseUntil = 0;
+    const until = broughtAt + this.#settings.leaseMs + LATE_MS;
+    for (let seen = 0; seen < MOST_SIGHTINGS && systemClock.now() < until;) {
+      seen += await receiver.look(this.#closed.signal);
+    }
   }
 
   async #round(listing: Listing, max: number): Promise<readonly SqsDelivery[]> {
