@@ -31,7 +31,13 @@ export function withFanOut(driver: Driver & { readonly admin: Admin }, file: str
       apply: async (topology, signal) => {
         const made = await admin.apply(queuesOf(topology), signal);
         const missing = missingOf(topology, readLines(file));
-        if (missing.length > 0) appendFileSync(file, linesOf(topology).map((line) => `${JSON.stringify(line)}\n`).join(''));
+        if (missing.length > 0)
+          appendFileSync(
+            file,
+            linesOf(topology)
+              .map((line) => `${JSON.stringify(line)}\n`)
+              .join(''),
+          );
         return [...made, ...missing.map((sentence) => `${sentence} It does now.`)];
       },
       depth: (queue) => admin.depth(queue),
@@ -62,15 +68,21 @@ async function sendAll(
     if (typeof entry === 'number') failed.set(entry, new WaybillError('NOT_FOUND', 'The topic does not exist.'));
   }
   if (sent.length > 0) {
-    await driver.send(
-      sent.map(({ message }) => message),
-      signal,
-    ).catch((error: unknown) => {
-      if (!BatchError.is(error)) throw error;
-      for (const failure of error.failures) failed.set(sent[failure.index]?.index ?? 0, failure.error);
-    });
+    await driver
+      .send(
+        sent.map(({ message }) => message),
+        signal,
+      )
+      .catch((error: unknown) => {
+        if (!BatchError.is(error)) throw error;
+        for (const failure of error.failures) failed.set(sent[failure.index]?.index ?? 0, failure.error);
+      });
   }
-  if (failed.size > 0) throw new BatchError([...failed].map(([index, error]) => ({ index, error })), size);
+  if (failed.size > 0)
+    throw new BatchError(
+      [...failed].map(([index, error]) => ({ index, error })),
+      size,
+    );
 }
 
 function queuesOf({ queues }: Topology): Topology {

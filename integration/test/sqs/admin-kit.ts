@@ -16,12 +16,13 @@ import {
 } from '@aws-sdk/client-sqs';
 import type { Queue, Topic, Topology } from '@waybill/core/driver';
 import { sqs, type SqsDriver, type SqsOptions } from '@waybill/sqs';
-import { afterAll, beforeAll, onTestFinished, test } from 'vitest';
+import { onTestFinished } from 'vitest';
 
-import { type Localemu, startElasticmq, startLocalemu } from '../../src/index.ts';
-import { hasContainers } from '../shared.ts';
+import type { Localemu } from '../../src/index.ts';
+import { localemuTest, sharedElasticmq, sharedLocalemu } from '../shared.ts';
 
-export const serverTest = hasContainers ? test : test.skip;
+/** A test that knows the account and makes users: left out where SQS is given. */
+export const serverTest = localemuTest;
 
 export interface Server {
   readonly name: string;
@@ -29,33 +30,18 @@ export interface Server {
   readonly options: () => SqsOptions;
 }
 
-/** A LocalEmu for the tests of a file; there once they run. */
-export function ownLocalemu(): Server & { readonly server: () => Localemu } {
-  let started: Localemu | undefined;
-  beforeAll(async () => {
-    if (hasContainers) started = await startLocalemu();
-  });
-  afterAll(async () => {
-    await started?.stop();
-  });
-  const server = (): Localemu => started as Localemu;
-  return { name: 'LocalEmu', server, options: () => optionsOf(server()) };
-}
+/** What rights are for: users of its own, and topics. */
+export const localemu: Server & { readonly server: () => Localemu } = {
+  name: 'LocalEmu',
+  server: sharedLocalemu,
+  options: () => optionsOf(sharedLocalemu()),
+};
 
-/** An ElasticMQ for the tests of a file: it has no topics. */
-export function ownElasticmq(): Server {
-  let started: Awaited<ReturnType<typeof startElasticmq>> | undefined;
-  beforeAll(async () => {
-    if (hasContainers) started = await startElasticmq({ storage: 'memory' });
-  });
-  afterAll(async () => {
-    await started?.stop();
-  });
-  return {
-    name: 'ElasticMQ',
-    options: () => ({ ...optionsOf(started as NonNullable<typeof started>), topics: false }),
-  };
-}
+/** It has no topics. */
+export const elasticmq: Server = {
+  name: 'ElasticMQ',
+  options: () => ({ ...optionsOf(sharedElasticmq()), topics: false }),
+};
 
 function optionsOf({
   region,

@@ -31,6 +31,7 @@ async function listAll(driver: SqsDriver, queue: Queue, max: number): Promise<re
   return letters;
 }
 
+const deadNameOf = ({ name }: Queue): string => `${name.replaceAll('.', '_')}_dead`;
 const idsOf = (deliveries: readonly Delivery[]): readonly string[] => deliveries.map((delivery) => idOf(delivery));
 const names = (count: number): readonly string[] => Array.from({ length: count }, (_, index) => `m${index}`).toSorted();
 
@@ -105,6 +106,29 @@ describe.each(servers())('dead lane, $name', (server) => {
     await first.close(Date.now() + 3_000);
     const kept = await rest(await consume(driver, queue, 'dead'), 2_000);
     expect(idsOf(kept).toSorted()).toEqual(idsOf(letters.slice(5)).toSorted());
+  });
+
+  test('a listing waits for letters that a process took which is gone', async () => {
+    const driver = start(server, { leaseMs: 4_000 });
+    const queue = await place(driver);
+    await sendAll(driver, many(20, dead(queue)));
+    // Taken by a poll, and never given back.
+    const { QueueUrl } = await driver.client.send(new GetQueueUrlCommand({ QueueName: deadNameOf(queue) }));
+    await driver.client.send(new ReceiveMessageCommand({ QueueUrl, MaxNumberOfMessages: 5, VisibilityTimeout: 3 }));
+    expect(idsOf(await listAll(driver, queue, 50)).toSorted()).toEqual(names(20));
+  });
+
+  test('two that list at the same time, again and again, see every letter each', async () => {
+    const drivers = [start(server), start(server)] as const;
+    const queue = await place(drivers[0]);
+    await sendAll(drivers[0], many(150, dead(queue)));
+    await Promise.all(
+      drivers.map(async (driver) => {
+        for (let time = 0; time < 3; time += 1) {
+          expect(idsOf(await listAll(driver, queue, 100)).toSorted()).toEqual(names(150));
+        }
+      }),
+    );
   });
 
   test('a missing lane is NOT_FOUND', async () => {

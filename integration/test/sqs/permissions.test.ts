@@ -1,3 +1,4 @@
+import { SendMessageCommand } from '@aws-sdk/client-sqs';
 import type { Delivery, OutgoingMessage, Queue, Subscription, Topic, Topology } from '@waybill/core/driver';
 import { WaybillError } from '@waybill/core/driver';
 import type { SqsDriver, SqsOptions } from '@waybill/sqs';
@@ -10,13 +11,12 @@ import {
   aTopic,
   failureOf,
   openDriver,
-  ownLocalemu,
+  localemu,
   serverTest,
   soon,
   topologyOf,
+  urlOf,
 } from './admin-kit.ts';
-
-const localemu = ownLocalemu();
 
 /** Where a mode is tried: a queue of its own that is bound to a topic of its own. */
 interface Place {
@@ -34,6 +34,8 @@ interface Mode {
   readonly grants: Grants;
   /** Rejects when a right is missing. */
   readonly run: (driver: SqsDriver, place: Place) => Promise<void>;
+  /** Rights that are missed later, or that it does without: nothing is refused at once. */
+  readonly untold?: readonly string[];
   /** Whether it begins without the topology. */
   readonly isFirst?: boolean;
   /** Beside the user's credentials. */
@@ -86,6 +88,12 @@ async function one(subscription: Subscription): Promise<Delivery> {
   return delivery;
 }
 
+async function several(subscription: Subscription, count: number): Promise<readonly Delivery[]> {
+  const deliveries: Delivery[] = [];
+  while (deliveries.length < count) deliveries.push(...(await subscription.receive(count, soon())));
+  return deliveries;
+}
+
 async function subscribed(
   driver: SqsDriver,
   { queue }: Place,
@@ -106,18 +114,18 @@ async function publish(driver: SqsDriver, { topic }: Place): Promise<void> {
   await driver.send([message({ topic: topic.name })], soon());
 }
 
-/** Extends one, releases it, accepts it, and stores a retry and a dead letter: all that a consumer does. */
+/** Extends, releases and accepts what waits in the queue and in its delay queue, and stores retries and a dead letter. */
 async function consume(driver: SqsDriver, place: Place): Promise<void> {
   await subscribed(driver, place, 'work', async (subscription) => {
-    const first = await one(subscription);
-    await subscription.extend([first]);
-    await subscription.settle([{ delivery: first, action: 'release' }]);
-    const again = await one(subscription);
+    const first = await several(subscription, 2);
+    await subscription.extend(first);
+    await subscription.settle(first.map((delivery) => ({ delivery, action: 'release' })));
+    const again = await several(subscription, 2);
     const notBefore = Date.now() + (place.queue.ordered ? 60_000 : 1_000_000);
     await driver.send([message(workOf(place), { key: 'k', notBefore })], soon());
     await driver.send([message(workOf(place), { key: 'k', notBefore: Date.now() - 1 })], soon());
     await driver.send([message(deadOf(place), { key: 'k' })], soon());
-    await subscription.settle([{ delivery: again, action: 'accept' }]);
+    await subscription.settle(again.map((delivery) => ({ delivery, action: 'accept' })));
     // Once nothing else comes it waits for what is delayed.
     while ((await subscription.receive(1, AbortSignal.timeout(700))).length > 0);
   });
@@ -171,17 +179,28 @@ const modes: readonly Mode[] = [
   },
   {
     mode: 'consume',
-    grants: { work: [...take, 'sqs:SendMessage'], dead: send, delay: [find, 'sqs:ReceiveMessage', 'sqs:SendMessage'] },
+    grants: { work: [...take, 'sqs:SendMessage'], dead: send, delay: [...take, 'sqs:SendMessage'] },
     run: consume,
   },
   {
     mode: 'consume in order',
-    grants: { work: [...take, 'sqs:SendMessage'], dead: send, delay: [find, 'sqs:ReceiveMessage', 'sqs:SendMessage'] },
+    grants: {
+      work: [...take, 'sqs:SendMessage'],
+      dead: send,
+      delay: [find, 'sqs:ReceiveMessage', 'sqs:DeleteMessage', 'sqs:SendMessage'],
+    },
+    // A message that was moved and not deleted is moved again once its lease is over.
+    untold: ['sqs:DeleteMessage on delay'],
     run: consume,
     ordered: true,
   },
-  // Without ChangeMessageVisibility what was listed stays hidden until its lease is over: not refused.
-  { mode: 'list dead letters', grants: { dead: [find, 'sqs:ReceiveMessage'] }, run: list },
+  {
+    mode: 'list dead letters',
+    grants: { dead: [find, 'sqs:ReceiveMessage', 'sqs:ChangeMessageVisibility', 'sqs:GetQueueAttributes'] },
+    // What was listed stays hidden until its lease is over; it does not wait for what others hold.
+    untold: ['sqs:ChangeMessageVisibility on dead', 'sqs:GetQueueAttributes on dead'],
+    run: list,
+  },
   { mode: 'redrive', grants: { dead: take, work: send }, run: redrive },
   {
     mode: 'depth',
@@ -251,14 +270,15 @@ function statementsOf({ arns }: Place, grants: Grants): readonly PolicyStatement
     });
 }
 
-/** The grants without one action, for each of them. */
-function lesserGrants(grants: Grants): readonly { readonly without: string; readonly lesser: Grants }[] {
-  return Object.entries(grants).flatMap(([name, actions]) =>
+/** The grants without one action, for each that is missed at once. */
+function lesserGrants({ grants, untold = [] }: Mode): readonly { readonly without: string; readonly lesser: Grants }[] {
+  const lesser = Object.entries(grants).flatMap(([name, actions]) =>
     actions.map((action) => ({
       without: `${action} on ${name}`,
       lesser: { ...grants, [name]: actions.filter((other) => other !== action) },
     })),
   );
+  return lesser.filter(({ without }) => !untold.includes(without));
 }
 
 /** A place as the mode needs it, with a message in each lane. */
@@ -268,6 +288,9 @@ async function prepared(mode: Mode): Promise<Place> {
   if (mode.isFirst === true) return place;
   await driver.admin.apply(place.topology, soon());
   await driver.send([message(workOf(place), { key: 'k' }), message(deadOf(place), { key: 'k' })], soon());
+  // It is due: nothing says until when it waits.
+  const QueueUrl = await urlOf(driver.client, `${place.queue.name}_delay`);
+  await driver.client.send(new SendMessageCommand({ QueueUrl, MessageBody: '{}' }));
   return place;
 }
 
@@ -281,7 +304,7 @@ describe.each(modes.map((mode) => [mode.mode, mode] as const))('to %s', (_, mode
     await runAs(mode, await prepared(mode), mode.grants);
   });
 
-  serverTest.each(lesserGrants(mode.grants).map(({ without, lesser }) => [without, lesser] as const))(
+  serverTest.each(lesserGrants(mode).map(({ without, lesser }) => [without, lesser] as const))(
     'without %s it is refused',
     async (_without, lesser) => {
       const place = await prepared(mode);

@@ -15,8 +15,8 @@ import {
   createQueue,
   failureOf,
   openDriver,
-  ownElasticmq,
-  ownLocalemu,
+  elasticmq,
+  localemu,
   queuesOf,
   serverTest,
   snsOf,
@@ -27,9 +27,6 @@ import {
   uniqueName,
   urlOf,
 } from './admin-kit.ts';
-
-const localemu = ownLocalemu();
-const elasticmq = ownElasticmq();
 
 function entitiesOf({ name, ordered }: Queue): readonly string[] {
   return ordered ? [`${name}.fifo`, `${name}_dead.fifo`, `${name}_delay`] : [name, `${name}_dead`, `${name}_delay`];

@@ -172,17 +172,14 @@ const sendTen = (side) =>
     });
 const sendAll = (side) => pump(MESSAGES / 10, RAW_BATCHES_IN_FLIGHT, () => sendTen(side));
 
-/** Receives whenever there is room for ten more, and deletes tens as they are full, or what there is once it is idle. */
+/** Ten receives are open all the time, and nothing waits for deletes: of tens as they are full, or what there is once it is idle. */
 function refillLoop(onMessage) {
-  let inHand = 0;
   let polls = 0;
   let isOpen = true;
   const done = [];
   const deleteSome = async (handles) => {
     const Entries = handles.map((ReceiptHandle, index) => ({ Id: String(index), ReceiptHandle }));
     await raw.send(new DeleteMessageBatchCommand({ QueueUrl: urls.loop, Entries }));
-    inHand -= handles.length;
-    fill();
   };
   const poll = async () => {
     const { Messages = [] } = await raw.send(
@@ -196,7 +193,6 @@ function refillLoop(onMessage) {
       }),
     );
     polls -= 1;
-    inHand += Messages.length;
     for (const message of Messages) {
       rawHandle(message);
       onMessage();
@@ -207,7 +203,7 @@ function refillLoop(onMessage) {
     fill();
   };
   const fill = () => {
-    while (isOpen && inHand + polls * 10 + 10 <= CONCURRENCY) {
+    while (isOpen && polls < CONCURRENCY / 10) {
       polls += 1;
       void poll();
     }

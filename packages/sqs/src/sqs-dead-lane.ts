@@ -1,6 +1,6 @@
-import { randomBytes } from 'node:crypto';
+import { randomBytes, randomInt } from 'node:crypto';
 import { setMaxListeners } from 'node:events';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { GetQueueAttributesCommand } from '@aws-sdk/client-sqs';
 import { type Page, type Queue, systemClock, WaybillError } from '@waybill/core/driver';
 import type { SqsDelivery } from './from-sqs-message.ts';
 import type { SqsClients } from './sqs-client.ts';
@@ -8,7 +8,6 @@ import { MOST_ENTRIES } from './sqs-lanes.ts';
 import type { SqsLookup } from './sqs-lookup.ts';
 import { deadEntity } from './sqs-names.ts';
 import type { Settings } from './sqs-options.ts';
-import { SqsQueues } from './sqs-queues.ts';
 import { SqsReceiver, waitingOf } from './sqs-receiver.ts';
 import { SqsSettler } from './sqs-settler.ts';
 
@@ -16,36 +15,34 @@ import { SqsSettler } from './sqs-settler.ts';
 const MOST_OPEN = 4;
 /** A listing that takes longer than its leases meets what it has listed again; so often in a row, and it is at its end. */
 const MOST_KNOWN_ROUNDS = 5;
+/** What a dead process held comes again that soon after its lease. */
+const LATE_MS = 2_000;
+/** Letters that are seen so often, one look after the other, are taken by no other listing. */
+const MOST_SIGHTINGS = 25;
+const HIDDEN = 'ApproximateNumberOfMessagesNotVisible';
 /** Listings that may still be continued; older ones are forgotten, and their leases let go. */
 const MOST_LISTINGS = 32;
-/** Two that list one lane give way for times of their own, or they would take from each other for ever. */
-const GIVE_WAY_MS = { least: 100, most: 1_500 } as const;
-/** How much longer than a lease is waited for what a dead process holds. */
-const SPARE_MS = 2_000;
 
 interface Listing {
   readonly queue: string;
-  readonly entity: string;
   readonly receiver: SqsReceiver;
-  /** What is held, by position, with the newest handle. */
+  /** By position, with the newest handle. */
   readonly taken: Map<string, SqsDelivery>;
-  /** Positions of what was listed. */
-  readonly listed: Set<string>;
-  /** Until when others may hold letters that were not listed. */
-  waitUntil: number;
+  /** When it last met a letter, or began. */
+  broughtAt: number;
+  /** The last receives brought nothing. */
+  idle: boolean;
 }
 
 /**
- * Lists dead letters by taking them, holding all until the end and giving all back. While the lane has more than that,
- * somebody else holds them: what is held is given back for a moment, and taken anew. So a listing has all letters, unless
- * somebody holds one for longer than a lease.
+ * Lists dead letters by taking them, holding all until the end and giving all back. Two that list one lane at the same
+ * time come to their ends one after the other.
  */
 export class SqsDeadLane {
   readonly #clients: SqsClients;
   readonly #lookup: SqsLookup;
   readonly #settings: Settings;
   readonly #settler: SqsSettler;
-  readonly #queues: SqsQueues;
   readonly #listings = new Map<string, Listing>();
   readonly #closed = new AbortController();
 
@@ -54,7 +51,6 @@ export class SqsDeadLane {
     this.#lookup = lookup;
     this.#settings = settings;
     this.#settler = new SqsSettler(clients, settings.leaseMs);
-    this.#queues = new SqsQueues(clients, lookup);
     // Every open receive listens to it.
     setMaxListeners(0, this.#closed.signal);
   }
@@ -89,14 +85,8 @@ export class SqsDeadLane {
       lane: 'dead',
       ...waitingOf({ leaseMs, pollSeconds }, 'dead'),
     });
-    const listing: Listing = {
-      queue: queue.name,
-      entity: deadEntity(queue),
-      receiver,
-      taken: new Map(),
-      listed: new Set(),
-      waitUntil: systemClock.now() + leaseMs + SPARE_MS,
-    };
+    const broughtAt = systemClock.now();
+    const listing: Listing = { queue: queue.name, receiver, taken: new Map(), broughtAt, idle: false };
     this.#listings.set(token, listing);
     for (const [oldest] of this.#listings) {
       if (this.#listings.size <= MOST_LISTINGS) break;
@@ -105,39 +95,50 @@ export class SqsDeadLane {
     return listing;
   }
 
-  /** None only at the end of the lane. */
+  /** As many as come at once; none at the end of the lane. */
   async #read(listing: Listing, max: number): Promise<readonly SqsDelivery[]> {
     const letters: SqsDelivery[] = [];
     for (let known = 0; letters.length < max && known < MOST_KNOWN_ROUNDS;) {
+      if (listing.idle && (letters.length > 0 || !(await this.#hidesMore(listing)))) break;
       const round = await this.#round(listing, max - letters.length);
-      if (round.length === 0 && (letters.length > 0 || !(await this.#giveWay(listing)))) break;
-      known = round.length > 0 && round.every(({ position }) => listing.taken.has(position)) ? known + 1 : 0;
+      listing.idle = round.length === 0;
+      if (listing.idle) continue;
+      listing.broughtAt = systemClock.now();
+      const before = letters.length;
       for (const letter of round) {
+        if (!listing.taken.has(letter.position)) letters.push(letter);
         listing.taken.set(letter.position, letter);
-        if (listing.listed.has(letter.position)) continue;
-        listing.listed.add(letter.position);
-        letters.push(letter);
       }
+      known = letters.length === before ? known + 1 : 0;
     }
-    if (letters.length > 0) listing.waitUntil = systemClock.now() + this.#settings.leaseMs + SPARE_MS;
     return letters;
   }
 
-  /** False where nobody else holds letters, or has for too long. */
-  async #giveWay(listing: Listing): Promise<boolean> {
-    const { entity, taken, waitUntil } = listing;
-    if (this.#closed.signal.aborted || systemClock.now() >= waitUntil) return false;
-    const { ready, inFlight, delayed } = await this.#queues.counts(entity);
-    if (ready + inFlight + delayed <= taken.size) return false;
-    const letters = [...taken.values()];
-    taken.clear();
+  /** Whether others hold letters: another listing, which gives them back at its end, or a process that died. */
+  async #hidesMore(listing: Listing): Promise<boolean> {
+    const { receiver, taken, broughtAt } = listing;
+    const now = systemClock.now();
+    if (now > broughtAt + this.#settings.leaseMs + LATE_MS) return false;
+    const QueueUrl = await receiver.find();
+    const command = new GetQueueAttributesCommand({ QueueUrl, AttributeNames: [HIDDEN] });
+    // Without the right to ask, a listing ends where nothing comes.
+    const { Attributes } = await this.#clients.sqs.send(command).catch(() => ({ Attributes: undefined }));
+    const ours = [...taken.values()].filter(({ leaseUntil }) => leaseUntil > now).length;
+    const others = Number(Attributes?.[HIDDEN] ?? 0) - ours;
+    if (others > ours || (others === ours && ours > 0 && randomInt(2) === 0)) await this.#standBack(listing);
+    return others > 0;
+  }
+
+  /** Of two listings that wait for what the other holds, the one that holds less lets the other come to its end first. */
+  async #standBack({ receiver, taken, broughtAt }: Listing): Promise<void> {
+    const letters = [...taken.values()].filter(({ leaseUntil }) => leaseUntil > systemClock.now());
+    if (letters.length === 0) return;
     await this.#settler.release(letters);
-    const { least, most } = GIVE_WAY_MS;
-    // It keeps the process alive, which the clock of the seam does not: somebody awaits the listing.
-    await sleep(least + Math.random() * (most - least), undefined, { signal: this.#closed.signal }).catch(
-      () => undefined,
-    );
-    return true;
+    for (const letter of letters) letter.leaseUntil = 0;
+    const until = broughtAt + this.#settings.leaseMs + LATE_MS;
+    for (let seen = 0; seen < MOST_SIGHTINGS && systemClock.now() < until;) {
+      seen += await receiver.look(this.#closed.signal);
+    }
   }
 
   async #round(listing: Listing, max: number): Promise<readonly SqsDelivery[]> {

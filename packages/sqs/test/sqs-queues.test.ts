@@ -6,7 +6,7 @@ import { SqsQueues } from '../src/sqs-queues.ts';
 
 // What AWS does and no server for tests: a queue that is found a while after it was made, and one purge a minute.
 
-const URL_OF_BILLING = 'https://sqs.eu-central-1.amazonaws.com/000000000000/billing';
+const URL_OF_BILLING = 'https://sqs.example.com/000000000000/billing';
 
 type Answers = Readonly<Record<string, () => object>>;
 
