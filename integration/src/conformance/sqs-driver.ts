@@ -10,7 +10,7 @@ import { noteTraces } from './traces.ts';
 const REQUEST_TIMEOUT_MS = 5_000;
 const CONNECT_TIMEOUT_MS = 3_000;
 /** No server knows it. */
-const UNKNOWN_KEY = 'AKIAI00000000UNKNOWN';
+const UNKNOWN_KEY = 'unknown-to-every-server';
 
 export interface SessionOptions {
   /** Absent: AWS itself. */

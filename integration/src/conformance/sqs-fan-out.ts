@@ -102,8 +102,8 @@ function missingOf(topology: Topology, lines: readonly Line[]): readonly string[
   return linesOf(topology).flatMap(({ topic, queue, types = [] }) => {
     const own = lines.filter((line) => line.topic === topic);
     if (queue === undefined) return own.length === 0 ? [`Topic "${topic}" does not exist.`] : [];
-    const bound = own.filter((line) => line.queue === queue).flatMap((line) => line.types ?? []);
-    const missing = types.filter((type) => !bound.includes(type));
+    const bound = new Set(own.filter((line) => line.queue === queue).flatMap((line) => line.types ?? []));
+    const missing = types.filter((type) => !bound.has(type));
     return missing.length === 0 ? [] : [`Queue "${queue}" does not get ${missing.join(', ')} of topic "${topic}".`];
   });
 }

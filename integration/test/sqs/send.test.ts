@@ -49,7 +49,7 @@ describe.each([localemu, elasticmq])('sends to $name', (server) => {
       message('c', workOf(queue)),
     ];
     const error = await errorOf(driver.send(batch, soon()));
-    expect(error.message).toContain(`Queue "${gone.replace('.', '_')}" does not exist`);
+    expect(error.message).toContain(`Queue "${gone.replace('.', '_')}" ("${gone}") does not exist`);
     expect(await failuresOf(driver.send([batch[1] as (typeof batch)[0]], soon()))).toEqual({ 0: 'NOT_FOUND' });
     expect(await driver.admin.depth(queue)).toMatchObject({ ready: 2 });
   });

@@ -105,8 +105,11 @@ export class SqsSettler {
     fail: (item: Item, error: WaybillError) => void,
   ): Promise<void> {
     if (items.length === 0) return;
+    // Only what comes again needs its order.
+    const groupOf = ({ delivery }: Item): string | undefined =>
+      request === this.#giveBack ? delivery.group : undefined;
     const lanes = [...byUrl(items)].flatMap(([url, ofUrl]) =>
-      lanesOf(ofUrl, MOST_OPEN, ({ delivery }) => delivery.group).map((lane) => ({ url, lane })),
+      lanesOf(ofUrl, MOST_OPEN, groupOf).map((lane) => ({ url, lane })),
     );
     await Promise.all(
       lanes.map(async ({ url, lane }) => {

@@ -103,7 +103,7 @@ describe('a queue', () => {
     const lookup = new SqsLookup(clientsOf(world), nothing);
     expect(await lookup.entityOf('plain')).toEqual({ ordered: false });
     expect(await lookup.entityOf('ordered')).toEqual({ ordered: true });
-    const message = 'Queue "a_b" does not exist. Apply the topology.';
+    const message = 'Queue "a_b" ("a.b") does not exist. Apply the topology.';
     await expect(lookup.entityOf('a.b')).rejects.toMatchObject({ code: 'NOT_FOUND', message });
     lookup.learnTopology({ topics: [], queues: [{ name: 'learned', ordered: true, bindings: [] }] });
     expect(await lookup.entityOf('learned')).toEqual({ ordered: true });
