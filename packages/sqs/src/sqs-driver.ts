@@ -102,6 +102,7 @@ class SqsSnsDriver implements SqsDriver {
     const source = { clients: this.#clients, lookup: this.#lookup, settings: this.#settings, queue, lane };
     const subscription = new SqsSubscription(source, options);
     this.#subscriptions.add(subscription);
+    void subscription.closed.then(() => this.#subscriptions.delete(subscription));
     try {
       await subscription.open();
     } catch (error) {

@@ -58,6 +58,10 @@ export class SqsSubscription implements Subscription {
   #waiter: Waiter | undefined;
   #handedOutAt = 0;
   #closing: Promise<void> | undefined;
+  #end!: () => void;
+  readonly #ended: Promise<void> = new Promise((resolve) => {
+    this.#end = resolve;
+  });
 
   /** Nothing is pushed and no lease ends but by the clock: no option of the core matters. */
   constructor(source: Source, _options: SubscribeOptions) {
@@ -73,6 +77,11 @@ export class SqsSubscription implements Subscription {
     const poll = this.#receiver.receive.bind(this.#receiver);
     this.#polls = new SqsPolls({ poll, pace: new PollPace(orderMatters ? 1 : undefined), onAnswer, onFailure });
     if (lane === 'work') this.#relay = new SqsDelayRelay(source, this.#settler, { onAnswer, onFailure });
+  }
+
+  /** Once it is closed. */
+  get closed(): Promise<void> {
+    return this.#ended;
   }
 
   /** Rejects with NOT_FOUND naming what is missing. */
@@ -142,7 +151,7 @@ export class SqsSubscription implements Subscription {
    * takes for a whole lease.
    */
   close(deadlineMs: number): Promise<void> {
-    this.#closing ??= this.#close(deadlineMs);
+    this.#closing ??= this.#close(deadlineMs).finally(this.#end);
     return this.#closing;
   }
 
