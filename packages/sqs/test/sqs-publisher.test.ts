@@ -189,6 +189,14 @@ describe('what fails', () => {
     expect(calls).toEqual([{ to: 'billing', ids: ['b'] }]);
   });
 
+  test('is what base64 makes too large for its later copies, but no copy', async () => {
+    const { publisher, calls } = fake();
+    const body = Buffer.alloc(192_000, 0xff);
+    const batch = [message('a', { body }), message('b', { body, headers: { waybill: '{}' } })];
+    expect(await failuresOf(publisher.send(batch, never))).toEqual({ 0: 'TOO_LARGE' });
+    expect(calls).toHaveLength(1);
+  });
+
   test('is one of ten when a server takes less in a request', async () => {
     const { publisher } = fake(({ ids }) => {
       if (ids.length === 1 && ids[0] !== 'm2') return all();
