@@ -33,3 +33,12 @@ export { redisPassword, type RedisServer, startRedis } from './redis.ts';
 export { sweepLeftovers } from './sweep.ts';
 export { startToxiproxy, type ToxiproxyDescriptor, type ToxiproxyServer } from './toxiproxy.ts';
 export { startWorker, type Worker, type WorkerExit, type WorkerOptions } from './worker.ts';
+export {
+  attachServiceBusStandin,
+  type EntityProperties,
+  type OwnServiceBusStandin,
+  type ServiceBusStandin,
+  type ServiceBusStandinDescriptor,
+  type ServiceBusStandinOptions,
+  startServiceBusStandin,
+} from './service-bus-standin.ts';

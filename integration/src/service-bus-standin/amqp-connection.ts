@@ -1,0 +1,156 @@
+import type { Receiver, Sender, Session } from 'rhea';
+
+import { type Content, inside } from './amqp.ts';
+import type { AmqpServerOptions } from './amqp-server.ts';
+import type { LinkHandler } from './link-handler.ts';
+import { managementNode } from './management-node.ts';
+import { Problem, unauthorized } from './problem.ts';
+import { receivingLink } from './receiving-link.ts';
+import { type Answer, ReplyLinks } from './request-link.ts';
+import { sendingLink } from './sending-link.ts';
+import { sessionFilter, sessionLink } from './session-link.ts';
+import { allows, type Claim, type Grant, pathOf, verify } from './token.ts';
+
+type Link = Receiver | Sender;
+
+const cbs = '$cbs';
+const management = /\/?\$management$/;
+
+/** The links of one client and what its tokens allow. */
+export class AmqpConnection {
+  readonly #options: AmqpServerOptions;
+  readonly #handlers = new Map<Link, LinkHandler>();
+  readonly #replies = new ReplyLinks();
+  /** By audience. */
+  readonly #grants = new Map<string, Grant>();
+
+  constructor(options: AmqpServerOptions) {
+    this.#options = options;
+  }
+
+  handler(link: Link): LinkHandler | undefined {
+    return this.#handlers.get(link);
+  }
+
+  /** A client receives. */
+  senderOpened(link: Sender): void {
+    const source = link.source as Sender['source'] | null;
+    const address = (source?.address ?? '').replace(/^\//, '');
+    link.set_source(source ?? ({ address } as never));
+    link.set_target((link.target as Sender['target'] | null) ?? ({} as never));
+    this.#attach(link, () => {
+      if (address === cbs || management.test(address)) {
+        return this.#replies.add(link);
+      }
+      this.#demand('Listen', address);
+      const mailbox = this.#options.namespace.mailbox(address);
+      const wantsSession = source?.filter !== undefined && source.filter !== null && sessionFilter in source.filter;
+      this.#checkMode(address, wantsSession);
+      return wantsSession ? sessionLink(link, address, mailbox) : receivingLink(link, address, mailbox);
+    });
+  }
+
+  /** A client sends. */
+  receiverOpened(link: Receiver): void {
+    const target = link.target as Receiver['target'] | null;
+    const address = (target?.address ?? '').replace(/^\//, '');
+    link.set_source((link.source as Receiver['source'] | null) ?? ({} as never));
+    link.set_target(target ?? ({ address } as never));
+    this.#attach(link, () => {
+      if (address === cbs) {
+        return this.#replies.requests((request) => this.#putToken(request));
+      }
+      if (management.test(address)) {
+        return this.#managementLink(address.replace(management, ''));
+      }
+      this.#demand('Send', address);
+      const { namespace, faults, maxMessageSize } = this.#options;
+      namespace.find(address);
+      inside(link).local.attach.max_message_size = maxMessageSize;
+      return sendingLink(link, { namespace, faults, path: address, maxMessageSize });
+    });
+  }
+
+  linkClosed(link: Link): void {
+    this.#handlers.get(link)?.close();
+    this.#handlers.delete(link);
+  }
+
+  sessionClosed(session: Session): void {
+    for (const link of this.#handlers.keys()) {
+      if (link.session === session) {
+        this.linkClosed(link);
+      }
+    }
+  }
+
+  closed(): void {
+    for (const link of this.#handlers.keys()) {
+      this.linkClosed(link);
+    }
+  }
+
+  detachLinks(path: string): void {
+    for (const [link, handler] of this.#handlers) {
+      if (handler.path.toLowerCase() === path.toLowerCase()) {
+        const description = 'The link is force detached by the broker since it was inactive for 10 minutes.';
+        link.close({ condition: 'amqp:link:detach-forced', description });
+        this.linkClosed(link);
+      }
+    }
+  }
+
+  #attach(link: Link, make: () => LinkHandler): void {
+    try {
+      this.#handlers.set(link, make());
+    } catch (error) {
+      if (!(error instanceof Problem)) {
+        throw error;
+      }
+      link.close({ condition: error.condition, description: error.description });
+    }
+  }
+
+  #managementLink(path: string): LinkHandler {
+    const { namespace, faults } = this.#options;
+    const answer = managementNode(namespace, path);
+    return this.#replies.requests((request) => {
+      faults.checkRequest(path);
+      return answer(request);
+    });
+  }
+
+  #putToken({ application_properties: properties, body }: Content): Answer {
+    const audience = pathOf(String(properties?.['name']));
+    const grant = verify(this.#options.access, String(body));
+    const path = audience.replace(management, '');
+    if (path !== '') {
+      this.#options.namespace.find(path);
+    }
+    this.#grants.set(audience, grant);
+    return { status: 202 };
+  }
+
+  #demand(claim: Claim, path: string): void {
+    if (!allows(this.#grants.values(), claim, path)) {
+      const text = `Unauthorized access. '${claim}' claim(s) are required to perform this operation. Resource: 'sb://localhost/${path}'.`;
+      throw unauthorized(text);
+    }
+  }
+
+  #checkMode(path: string, wantsSession: boolean): void {
+    const entity = this.#options.namespace.find(path);
+    const hasSessions = entity.kind !== 'topic' && entity.settings.requiresSession && !/\$deadletterqueue$/i.test(path);
+    if (hasSessions && !wantsSession) {
+      throw new Problem(
+        'amqp:not-allowed',
+        `It is not possible for an entity that requires sessions to create a non-sessionful message receiver.`,
+        400,
+      );
+    }
+    if (!hasSessions && wantsSession) {
+      const text = 'A sessionful message receiver cannot be created on an entity that does not require sessions.';
+      throw new Problem('amqp:not-allowed', text, 400);
+    }
+  }
+}

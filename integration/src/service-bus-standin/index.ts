@@ -1,0 +1,3 @@
+// A stand-in for Azure Service Bus, for where neither the service nor its emulator can be had.
+export { listen, type Standin, type StandinOptions } from './standin.ts';
+export type { Access, BearerToken, Claim, Policy } from './token.ts';

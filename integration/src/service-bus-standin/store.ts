@@ -1,0 +1,124 @@
+import type { Content } from './amqp.ts';
+import type { Entry } from './entry.ts';
+import { checkSession, Mailbox, type MailboxOwner } from './mailbox.ts';
+import type { DeadLetterCause, MailboxSettings } from './mailbox-settings.ts';
+import { mailboxSettings, type Properties } from './properties.ts';
+import { Problem } from './problem.ts';
+import { pathOf } from './token.ts';
+
+/** Sends to another entity. Throws where that is not possible. */
+export type Forward = (path: string, content: Content) => void;
+
+/** A queue or a subscription: its messages and its two dead letter queues. */
+export class Store {
+  readonly path: string;
+  readonly createdAt: Date = new Date();
+  readonly main: Mailbox;
+  readonly dead: Mailbox;
+  readonly transferDead: Mailbox;
+  readonly #forward: Forward;
+  #properties: Properties;
+  #settings: MailboxSettings;
+
+  constructor(path: string, properties: Properties, forward: Forward) {
+    this.path = path;
+    this.#properties = properties;
+    this.#settings = mailboxSettings(properties);
+    this.#forward = forward;
+    this.main = new Mailbox({
+      settings: () => this.#settings,
+      deadLetter: (entry, cause) => this.#deadLetter(entry, cause),
+      passOn: (content) => this.#passOn(content),
+    });
+    this.dead = new Mailbox(this.#ownDeadLetters());
+    this.transferDead = new Mailbox(this.#ownDeadLetters());
+  }
+
+  get properties(): Properties {
+    return this.#properties;
+  }
+
+  set properties(properties: Properties) {
+    this.#settings = mailboxSettings(properties);
+    this.#properties = properties;
+  }
+
+  get settings(): MailboxSettings {
+    return this.#settings;
+  }
+
+  get mailboxes(): readonly Mailbox[] {
+    return [this.main, this.dead, this.transferDead];
+  }
+
+  #passOn(content: Content): boolean {
+    const to = this.#properties['ForwardTo'];
+    if (to === undefined || to === '') {
+      return false;
+    }
+    // The sender has its answer first: what follows is no business of its own.
+    setImmediate(() => this.#forwardTo(to, content));
+    return true;
+  }
+
+  #forwardTo(to: string, content: Content): void {
+    try {
+      this.#forward(pathOf(to), content);
+    } catch (error) {
+      if (!(error instanceof Problem)) {
+        throw error;
+      }
+      // An entity that is gone or disabled is trouble of the transfer, a message that it does not take of the message.
+      const isRefused = error.condition === 'com.microsoft:argument-error';
+      const mailbox = isRefused ? this.dead : this.transferDead;
+      const reason = isRefused ? 'Session ID is null.' : error.condition;
+      mailbox.enqueue(withCause(content, { reason, description: error.description }));
+    }
+  }
+
+  #deadLetter(entry: Entry, cause: DeadLetterCause): void {
+    const content = withCause(entry.content, cause);
+    const to = this.#properties['ForwardDeadLetteredMessagesTo'];
+    if (to !== undefined && to !== '') {
+      const source = { 'x-opt-deadletter-source': this.path };
+      this.#forwardTo(to, { ...content, message_annotations: { ...content.message_annotations, ...source } });
+      return;
+    }
+    const { sequence, deliveryCount, enqueuedAt } = entry;
+    this.dead.enqueue(content, { firstSequence: sequence, deliveryCount, enqueuedAt });
+  }
+
+  /** Nothing expires there, nothing is given up, and sessions do not matter. */
+  #ownDeadLetters(): MailboxOwner {
+    return {
+      settings: () => ({
+        lockMs: this.#settings.lockMs,
+        maxDeliveries: Infinity,
+        requiresSession: false,
+        timeToLiveMs: Infinity,
+        deadLettersExpired: false,
+      }),
+      deadLetter: (entry, cause) => this.dead.enqueue(withCause(entry.content, cause)),
+      passOn: () => false,
+    };
+  }
+}
+
+/** Throws where a store does not take a message. */
+export function checkAccepts(store: Store, content: Content): void {
+  if (store.properties['Status'] === 'Disabled' || store.properties['Status'] === 'SendDisabled') {
+    const text = `Messaging entity '${store.path}' is currently disabled.`;
+    throw new Problem('com.microsoft:entity-disabled', text, 400);
+  }
+  checkSession(content, store.settings);
+}
+
+function withCause(content: Content, cause: DeadLetterCause): Content {
+  const properties = {
+    ...content.application_properties,
+    ...cause.properties,
+    ...(cause.reason === undefined ? {} : { DeadLetterReason: cause.reason }),
+    ...(cause.description === undefined ? {} : { DeadLetterErrorDescription: cause.description }),
+  };
+  return { ...content, application_properties: properties };
+}
