@@ -1,8 +1,9 @@
 import {
   type CreateQueueOptions,
-  type CreateRuleOptions,
   type CreateSubscriptionOptions,
+  type CorrelationRuleFilter,
   ServiceBusAdministrationClient,
+  type SqlRuleFilter,
 } from '@azure/service-bus';
 import { toWaybillError } from './service-bus-error.ts';
 import type { Settings } from './service-bus-options.ts';
@@ -20,7 +21,7 @@ export interface Found {
 
 export interface Rule {
   readonly name: string;
-  readonly filter: CreateRuleOptions['filter'] & object;
+  readonly filter: CorrelationRuleFilter | SqlRuleFilter;
 }
 
 /** One rule a type; the broker compares the subject. */

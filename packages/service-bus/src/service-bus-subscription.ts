@@ -195,7 +195,10 @@ export class ServiceBusSubscription implements Subscription {
     this.#retired.delete(link);
     if (this.#links.get(place.path) !== link) return;
     this.#links.delete(place.path);
-    if (this.#receiving) this.#inbox.fail(linkLost(cause, place.path));
+    if (!this.#receiving) return;
+    // Said once: the next call opens again.
+    this.#receiving = false;
+    this.#inbox.fail(linkLost(cause, place.path));
   }
 
   #forget(delivery: Delivery): void {
