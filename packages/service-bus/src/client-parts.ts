@@ -27,18 +27,28 @@ interface LinkOwner {
   readonly _deliveryDispositionMap?: Answers;
 }
 
-interface RheaConnection {
+/** The protocol's connection below the client. After a loss the client has another, which nobody uses. */
+export interface AmqpConnection {
   readonly options: { tcp_no_delay?: boolean };
   readonly socket?: { destroy(): void; readonly bytesRead: number };
+  readonly heartbeat_in?: NodeJS.Timeout;
+  readonly heartbeat_out?: NodeJS.Timeout;
+  readonly abort_idle?: NodeJS.Timeout;
   once(event: string, listener: (context: { readonly error?: Error }) => void): void;
 }
 
 interface Inside {
-  readonly _connectionContext: { readonly connection: { readonly _connection: RheaConnection } };
+  readonly _connectionContext: { readonly connection: { readonly _connection: AmqpConnection } };
 }
 
-export function connectionOf(client: ServiceBusClient): RheaConnection {
+export function connectionOf(client: ServiceBusClient): AmqpConnection {
   return (client as unknown as Inside)._connectionContext.connection._connection;
+}
+
+/** Ends it and its timers, of which some outlive the client's close and would keep a process alive. */
+export function endConnection({ socket, heartbeat_in, heartbeat_out, abort_idle }: AmqpConnection): void {
+  socket?.destroy();
+  for (const timer of [heartbeat_in, heartbeat_out, abort_idle]) clearTimeout(timer);
 }
 
 export function linkOfSender(sender: ServiceBusSender): Link | undefined {

@@ -3,6 +3,9 @@ import { byDeadline, systemClock } from '@waybill/core/driver';
 import { failAnswers, type Link, type LinkHooks, linkOfReceiver } from './client-parts.ts';
 import type { ClientLife } from './service-bus-connection.ts';
 
+/** An idle link has a credit of no more: what a process takes that is frozen comes again only after its lease. */
+const IDLE_CREDIT = 16;
+const LARGEST_CREDIT = 1_000;
 /** The broker answers at once, or the link is not what we think it is. */
 const DRAIN_MS = 2_000;
 
@@ -20,6 +23,8 @@ const LONGEST_SPAN = 1_024;
  */
 export class ReceiverLink {
   readonly life: ClientLife;
+  /** How much credit it should have: doubled whenever it is used up. */
+  burst: number = IDLE_CREDIT;
   readonly #receiver: ServiceBusReceiver;
   readonly #abort = new AbortController();
   readonly #events: LinkEvents;
@@ -59,6 +64,11 @@ export class ReceiverLink {
 
   grant(credit: number): void {
     if (!this.#over && this.#link?.isOpen() === true) this.#link.addCredit(credit);
+  }
+
+  /** Nothing waits for it any more. */
+  calm(): void {
+    this.burst = IDLE_CREDIT;
   }
 
   settled(order: number): void {
@@ -120,6 +130,7 @@ export class ReceiverLink {
   #take(message: ServiceBusReceivedMessage): Promise<void> {
     this.#received += 1;
     this.#unsettled.add(this.#received);
+    if (this.credit === 0) this.burst = Math.min(this.burst * 2, LARGEST_CREDIT);
     this.#events.message(this, message);
     // One that ends would let the client give credit.
     return new Promise(() => undefined);

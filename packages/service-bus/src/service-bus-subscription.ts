@@ -33,11 +33,6 @@ interface Held {
   readonly order: number;
 }
 
-/** An idle link has a credit of no more: what a process takes that is frozen comes again only after its lease. */
-const IDLE_CREDIT = 16;
-/** What one link may have open. */
-const LARGEST_CREDIT = 1_000;
-
 /**
  * Deliveries of entities without sessions, each with a lock of its own that outlives the link it came on. The next
  * `receive` after a lost link makes another.
@@ -51,7 +46,6 @@ export class ServiceBusSubscription implements Subscription {
   /** Links that another took over from. */
   readonly #retired = new Set<ReceiverLink>();
   #maxInFlight: number;
-  #burst = IDLE_CREDIT;
   #opening: Promise<void> | undefined;
   #receiving = false;
   #closed = false;
@@ -79,7 +73,7 @@ export class ServiceBusSubscription implements Subscription {
         throw cause;
       }
     }
-    if (this.#inbox.size === 0 && this.#held.size === 0) this.#burst = IDLE_CREDIT;
+    if (this.#inbox.size === 0 && this.#held.size === 0) this.#links.forEach((link) => link.calm());
     this.#receiving = true;
     try {
       return await this.#inbox.receive(max, signal);
@@ -172,7 +166,6 @@ export class ServiceBusSubscription implements Subscription {
     this.#held.set(delivery, { delivery, path: place.path, link, order: link.order });
     this.#inbox.push(delivery);
     if (link.credit > 0) return;
-    this.#burst = Math.min(this.#burst * 2, LARGEST_CREDIT);
     if (link.isLong && this.#links.get(place.path) === link) this.#spread(link, place);
     else this.#grant();
   }
@@ -217,9 +210,9 @@ export class ServiceBusSubscription implements Subscription {
     let credit = this.#all().reduce((sum, link) => sum + link.credit, 0);
     for (const link of links) {
       const room = Math.floor((this.#maxInFlight - this.#held.size - credit) / links.length);
-      const wanted = Math.min(Math.max(room, 0), this.#burst - link.credit);
+      const wanted = Math.min(Math.max(room, 0), link.burst - link.credit);
       // In lots: a flow for each message would be a frame for each.
-      if (wanted <= 0 || (link.credit > 0 && wanted < this.#burst / 4)) continue;
+      if (wanted <= 0 || (link.credit > 0 && wanted < link.burst / 4)) continue;
       if (this.#closed || link.isLong) continue;
       link.grant(wanted);
       credit += wanted;

@@ -10,6 +10,8 @@ const DRAIN_MS = 2_000;
 
 export interface SessionEvents {
   arrived(session: SessionLink, delivery: Delivery): void;
+  /** Its first message was handed over: others may come. */
+  judged(session: SessionLink): void;
   lost(session: SessionLink, cause: unknown): void;
 }
 
@@ -33,7 +35,6 @@ export class SessionLink {
   readonly #events: SessionEvents;
   readonly #link: Link | undefined;
   readonly #note: SessionNote;
-  #window = 1;
   #lockedUntil: number;
   #renewing: Promise<number> | undefined;
   #judging: ServiceBusReceivedMessage[] | undefined;
@@ -73,9 +74,14 @@ export class SessionLink {
     return systemClock.now() - this.lastActive >= (this.#isFirst ? firstMs : ms);
   }
 
+  /** What it takes of the window: what it holds, and what may come any moment. */
+  get taken(): number {
+    const waiting = this.#judging?.length ?? 0;
+    return this.#over ? 0 : this.held.size + waiting + (this.#link?.credit ?? 0);
+  }
+
   /** Messages may come from now on, at first one: it is judged before others are asked for. */
-  start(window: number): void {
-    this.#window = window;
+  start(): void {
     this.receiver.subscribe(
       {
         processMessage: (message) => {
@@ -91,17 +97,13 @@ export class SessionLink {
     );
   }
 
-  resize(window: number): void {
-    this.#window = window;
-    this.grant();
-  }
-
-  /** As much credit as there is room for. */
-  grant(): void {
+  /** Credit up to `window` messages of it, no more than `room`. */
+  grant(window: number, room: number): void {
     const link = this.#link;
     if (this.#over || this.ending || this.#isFirst || link === undefined || !link.isOpen()) return;
-    const wanted = this.#window - this.held.size - link.credit;
-    if (wanted > 0 && (link.credit === 0 || wanted >= this.#window / 2)) link.addCredit(wanted);
+    const wanted = Math.min(window - this.taken, room);
+    // In lots: a flow for each message would be a frame for each.
+    if (wanted > 0 && (link.credit === 0 || wanted >= window / 2)) link.addCredit(wanted);
   }
 
   /** The end of the renewed lock, 0 when it is lost; rejects when the broker could not be asked. */
@@ -153,14 +155,15 @@ export class SessionLink {
   async #judge(message: ServiceBusReceivedMessage): Promise<void> {
     this.#judging = [message];
     try {
-      const uncounted = await this.#note.enter(message.sequenceNumber?.toString() ?? '');
+      const head = message.sequenceNumber?.toString() ?? '';
+      const uncounted = await this.#note.enter(head, message.deliveryCount ?? 0);
       const [first, ...others] = this.#judging;
       this.#judging = undefined;
       this.#isFirst = false;
       if (this.#over) return;
       this.#hand(first as ServiceBusReceivedMessage, uncounted);
       for (const other of others) this.#hand(other, 0);
-      this.grant();
+      this.#events.judged(this);
     } catch (cause) {
       this.#judging = undefined;
       this.lose(cause);

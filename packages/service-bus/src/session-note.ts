@@ -1,7 +1,7 @@
 import type { ServiceBusSessionReceiver } from '@azure/service-bus';
 import type { ClientLife } from './service-bus-connection.ts';
 
-const NOTE = /^waybill:(\d+):(-?\d+)$/;
+const NOTE = /^waybill:(\d+):(-?\d+):(\d+)$/;
 
 /** The client has no way to say "none": what it is given it writes as JSON, but for bytes. */
 const EMPTY = Buffer.alloc(0);
@@ -16,6 +16,7 @@ export class SessionNote {
   readonly #reading: Promise<unknown>;
   #head = '';
   #count = 0;
+  #counted = 0;
   /** Other programs' states are left alone. */
   #isOurs = true;
 
@@ -26,22 +27,30 @@ export class SessionNote {
     this.#reading.catch(() => undefined);
   }
 
-  /** `head` is the sequence number of the first message; resolves with how many hand-outs of it the broker did not count. */
-  async enter(head: string): Promise<number> {
+  /**
+   * `head` is the sequence number of the first message, `counted` what the broker counts of it. Resolves with how many
+   * hand-outs of it the broker did not count: of a lock that ran out it does, of a link that broke it does not.
+   */
+  async enter(head: string, counted: number): Promise<number> {
     const state = await this.#reading;
-    const [, before, count] = NOTE.exec(typeof state === 'string' ? state : '') ?? [];
+    const [, before, count, countedBefore] = NOTE.exec(typeof state === 'string' ? state : '') ?? [];
     this.#isOurs = before !== undefined || isEmpty(state);
     if (!this.#isOurs) return 0;
     this.#head = head;
-    this.#count = before === head ? Number(count) + 1 : 0;
-    await this.#write(`waybill:${head}:${this.#count}`);
+    this.#counted = counted;
+    this.#count = before === head ? Number(count) + (counted > Number(countedBefore) ? 0 : 1) : 0;
+    await this.#write(this.#text(this.#count));
     return Math.max(this.#count, 0);
   }
 
   /** A session that goes back in order is no crash; without messages it needs no state, which would be kept for ever. */
   async leave(hasMessages: boolean): Promise<void> {
     if (this.#head === '' || !this.#isOurs) return;
-    await this.#write(hasMessages ? `waybill:${this.#head}:${this.#count - 1}` : EMPTY);
+    await this.#write(hasMessages ? this.#text(this.#count - 1) : EMPTY);
+  }
+
+  #text(count: number): string {
+    return `waybill:${this.#head}:${count}:${this.#counted}`;
   }
 
   #write(state: string | Buffer): Promise<void> {

@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { pause, systemClock, type WaybillError } from '@waybill/core/driver';
 import { RECEIVING } from './receiver-link.ts';
 import type { ClientLife, ServiceBusConnection } from './service-bus-connection.ts';
@@ -11,7 +12,8 @@ const IDLE_MS = 1_000;
 const CROWDED_IDLE_MS = 100;
 /** The longest that one is kept while others wait for its place. */
 const TURN_MS = 60_000;
-const LARGEST_WINDOW = 32;
+/** Of one session: the rest of a key waits behind its first anyway. */
+const LARGEST_WINDOW = 8;
 /** Between two accepts that the broker refused without waiting. */
 const REFUSED_MS = 200;
 
@@ -47,7 +49,8 @@ export class SessionPool {
   open(life: ClientLife): void {
     this.#life = life;
     this.#abort = new AbortController();
-    this.#fill();
+    setMaxListeners(MOST_ACCEPTS * 4, this.#abort.signal);
+    this.fill();
   }
 
   /** Fewer: what is above goes on until it is settled, and takes no more. */
@@ -58,9 +61,14 @@ export class SessionPool {
       if (session.ending) continue;
       left -= 1;
       if (left < 0) void this.end(session);
-      else session.resize(this.#window);
+      else this.grant(session);
     }
-    this.#fill();
+    this.fill();
+  }
+
+  grant(session: SessionLink): void {
+    const share = Math.floor(this.#maxInFlight / (this.sessions.size + 1) / 2);
+    session.grant(Math.min(Math.max(share, 1), LARGEST_WINDOW), this.#room);
   }
 
   /** Takes no more of it; lets it go once nothing of it is held. */
@@ -71,12 +79,12 @@ export class SessionPool {
     }
     if (session.held.size > 0 || !this.sessions.delete(session)) return;
     await session.close().catch(() => undefined);
-    this.#fill();
+    this.fill();
   }
 
   remove(session: SessionLink): void {
     this.sessions.delete(session);
-    this.#fill();
+    this.fill();
   }
 
   /** Accepts no more. What comes now goes back at once. */
@@ -89,24 +97,26 @@ export class SessionPool {
     return Math.min(this.#connection.settings.maxSessions, this.#maxInFlight);
   }
 
-  get #window(): number {
-    const most = Math.max(this.#most, 1);
-    return Math.min(Math.max(Math.floor(this.#maxInFlight / most), 1), LARGEST_WINDOW);
+  get #room(): number {
+    let room = this.#maxInFlight;
+    for (const session of this.sessions) room -= session.taken;
+    return room;
   }
 
   get #isCrowded(): boolean {
     return this.sessions.size >= this.#most;
   }
 
-  #fill(): void {
+  /** Accepts sessions, as many as seem worth it. */
+  fill(): void {
     const life = this.#life;
     if (life === undefined) return;
-    const room = this.#most - this.sessions.size;
+    const room = Math.min(this.#most - this.sessions.size, this.#room);
     while (this.#accepting < Math.min(room, this.#eager, MOST_ACCEPTS)) {
       this.#accepting += 1;
       void this.#accept(life).finally(() => {
         this.#accepting -= 1;
-        this.#fill();
+        this.fill();
       });
     }
   }
@@ -121,7 +131,7 @@ export class SessionPool {
       const session = new SessionLink(life, receiver, settings, this.#events);
       this.sessions.add(session);
       this.#eager = Math.min(this.#eager * 2, MOST_ACCEPTS);
-      session.start(this.#window);
+      session.start();
       this.#watch(session);
     } catch (cause) {
       await this.#refused(cause, signal);

@@ -40,6 +40,7 @@ export class SessionSubscription implements Subscription {
     this.#onLost = onLost;
     const events = {
       arrived: (session: SessionLink, delivery: Delivery): void => this.#arrived(session, delivery),
+      judged: (session: SessionLink): void => this.#pool.grant(session),
       lost: (session: SessionLink, cause: unknown): void => this.#lost(session, cause),
       stopped: (cause: WaybillError): void => this.#fail(cause),
     };
@@ -155,8 +156,9 @@ export class SessionSubscription implements Subscription {
       this.#drop(delivery, session);
       if (session === undefined) continue;
       if (session.ending) void this.#pool.end(session);
-      else session.grant();
+      else this.#pool.grant(session);
     }
+    this.#pool.fill();
     return [...failed.values()];
   }
 
