@@ -97,10 +97,12 @@ export class AmqpServer {
         }
       });
     }
-    container.on('sender_flow', (context: EventContext) => {
-      const handler = context.sender === undefined ? undefined : of(context).handler(context.sender);
-      handler?.flow?.();
-    });
+    for (const room of ['sender_flow', 'sendable']) {
+      container.on(room, (context: EventContext) => {
+        const handler = context.sender === undefined ? undefined : of(context).handler(context.sender);
+        handler?.flow?.();
+      });
+    }
     container.on('sender_draining', (context: EventContext) => {
       const handler = context.sender === undefined ? undefined : of(context).handler(context.sender);
       handler?.drain?.();

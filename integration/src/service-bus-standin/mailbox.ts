@@ -2,7 +2,7 @@ import type { Content } from './amqp.ts';
 import { type Entry, type Lock, newToken, received } from './entry.ts';
 import type { DeadLetterCause, MailboxSettings } from './mailbox-settings.ts';
 import { OrderedEntries } from './ordered-entries.ts';
-import { invalid, lockLost, messageNotFound, type Problem, sessionLockLost } from './problem.ts';
+import { invalid, lockLost, messageNotFound, notAllowed, type Problem, sessionLockLost } from './problem.ts';
 import { type SessionHolder, Sessions } from './sessions.ts';
 
 /** Who gets messages as they come. */
@@ -18,8 +18,8 @@ export interface Consumer {
 /** What happens to messages that leave a mailbox other than by being received. */
 export interface MailboxOwner {
   settings(): MailboxSettings;
-  /** Called for a message that is gone from the mailbox. */
-  deadLetter(entry: Entry, cause: DeadLetterCause): void;
+  /** Called for a message that is gone from the mailbox. None for a dead letter queue itself. */
+  deadLetter?(entry: Entry, cause: DeadLetterCause): void;
   /** Takes a scheduled message whose time has come, or a new one; false leaves it to the mailbox. */
   passOn(content: Content): boolean;
 }
@@ -182,6 +182,9 @@ export class Mailbox {
         this.#watchExpiry(entry);
         break;
       case 'dead-letter':
+        if (this.#owner.deadLetter === undefined) {
+          throw notAllowed('A message of a dead letter queue cannot be dead-lettered.');
+        }
         this.#remove(entry);
         this.#owner.deadLetter(entry, disposition);
         break;
@@ -251,14 +254,18 @@ export class Mailbox {
   }
 
   #activateDue(now: number): void {
+    const due: Entry[] = [];
     for (const entry of this.#scheduled) {
       const at = entry.scheduledAt ?? 0;
       if (at > now) {
         this.#dueAt(at);
       } else {
-        this.#remove(entry);
-        this.enqueue(entry.content, { firstSequence: entry.sequence });
+        due.push(entry);
       }
+    }
+    for (const entry of due.toSorted((left, right) => (left.scheduledAt ?? 0) - (right.scheduledAt ?? 0))) {
+      this.#remove(entry);
+      this.enqueue(entry.content, { firstSequence: entry.sequence });
     }
   }
 
@@ -281,7 +288,7 @@ export class Mailbox {
     this.#remove(entry);
     if (this.#owner.settings().deadLettersExpired) {
       const description = 'The message expired and was dead lettered.';
-      this.#owner.deadLetter(entry, { reason: 'TTLExpiredException', description });
+      this.#owner.deadLetter?.(entry, { reason: 'TTLExpiredException', description });
     }
   }
 
@@ -326,7 +333,7 @@ export class Mailbox {
     if (failures > 0 && entry.deliveryCount >= maxDeliveries) {
       this.#remove(entry);
       const description = `Message could not be consumed after ${maxDeliveries} delivery attempts.`;
-      this.#owner.deadLetter(entry, { reason: 'MaxDeliveryCountExceeded', description });
+      this.#owner.deadLetter?.(entry, { reason: 'MaxDeliveryCountExceeded', description });
     } else if (returnsTo === 'deferred') {
       entry.state = 'deferred';
       this.#watchExpiry(entry);

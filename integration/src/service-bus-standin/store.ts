@@ -98,7 +98,6 @@ export class Store {
         timeToLiveMs: Infinity,
         deadLettersExpired: false,
       }),
-      deadLetter: (entry, cause) => this.dead.enqueue(withCause(entry.content, cause)),
       passOn: () => false,
     };
   }

@@ -33,7 +33,6 @@ export class Topic {
     const settings = mailboxSettings({ ...subscriptionDefaults });
     this.schedule = new Mailbox({
       settings: () => settings,
-      deadLetter: () => undefined,
       passOn: (content) => {
         this.distribute(content);
         return true;
