@@ -116,7 +116,9 @@ export class AmqpConnection {
     const answer = managementNode(namespace, path);
     return this.#replies.requests((request) => {
       faults.checkRequest(path);
-      return answer(request);
+      const answered = answer(request);
+      namespace.flush();
+      return answered;
     });
   }
 

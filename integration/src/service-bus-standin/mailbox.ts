@@ -1,5 +1,6 @@
 import type { Content } from './amqp.ts';
 import { type Entry, type Lock, newToken, received } from './entry.ts';
+import type { MailboxLog } from './mailbox-log.ts';
 import type { DeadLetterCause, MailboxSettings } from './mailbox-settings.ts';
 import { OrderedEntries } from './ordered-entries.ts';
 import { invalid, lockLost, messageNotFound, notAllowed, type Problem, sessionLockLost } from './problem.ts';
@@ -38,6 +39,7 @@ interface EnqueueOptions {
 /** The messages of a queue, a subscription, or one of their dead letter queues. */
 export class Mailbox {
   readonly #owner: MailboxOwner;
+  readonly #log: MailboxLog;
   readonly #entries = new Map<number, Entry>();
   readonly #lanes = new Map<string, OrderedEntries>();
   readonly #locked = new Map<string, Entry>();
@@ -49,14 +51,16 @@ export class Mailbox {
   #nextDue = Infinity;
   #pumping = false;
 
-  constructor(owner: MailboxOwner) {
+  constructor(owner: MailboxOwner, log: MailboxLog) {
     this.#owner = owner;
+    this.#log = log;
     this.#sessions = new Sessions({
       lockMs: () => owner.settings().lockMs,
       hasMessages: (id) => this.#lane(id).size > 0,
       released: (id, counts) => this.#releaseSession(id, counts),
       changed: () => this.pump(),
       due: (at) => this.#dueAt(at),
+      stateChanged: (id, state) => log.sessionState(id, state),
     });
   }
 
@@ -90,7 +94,33 @@ export class Mailbox {
       sessionId: content.group_id,
     };
     this.#entries.set(entry.sequence, entry);
+    this.#log.put(entry);
     this.#makeActive(entry);
+  }
+
+  /** Puts messages back that a journal told of. `lastSequence` was given out before. */
+  restore(entries: readonly Entry[], lastSequence: number): void {
+    this.#sequence = lastSequence;
+    for (const entry of entries) {
+      this.#entries.set(entry.sequence, entry);
+      if (entry.state === 'scheduled') {
+        this.#scheduled.add(entry);
+        this.#dueAt(entry.scheduledAt ?? 0);
+      } else if (entry.state === 'deferred') {
+        this.#watchExpiry(entry);
+      } else if (entry.lock !== undefined && !this.#owner.settings().requiresSession) {
+        this.#locked.set(keyOf(entry.lock), entry);
+        this.#dueAt(entry.lock.until);
+      } else {
+        delete entry.lock;
+        this.#makeActive(entry);
+      }
+    }
+  }
+
+  /** All messages and the last number that was given out, for a journal that begins anew. */
+  contents(): { readonly entries: readonly Entry[]; readonly lastSequence: number } {
+    return { entries: [...this.#entries.values()], lastSequence: this.#sequence };
   }
 
   /** Returns the number by which it can be cancelled. */
@@ -107,6 +137,7 @@ export class Mailbox {
     };
     this.#entries.set(entry.sequence, entry);
     this.#scheduled.add(entry);
+    this.#log.put(entry);
     this.#dueAt(at);
     return entry.sequence;
   }
@@ -160,7 +191,7 @@ export class Mailbox {
     }
   }
 
-  /** Throws a {@link Problem} when the lock is gone. */
+  /** Throws a {@link Problem} when the lock is gone. What it did is written down when it returns. */
   settle(token: Buffer, disposition: Disposition): void {
     const entry = this.#holding(token);
     switch (disposition.kind) {
@@ -171,14 +202,15 @@ export class Mailbox {
         this.#unlock(entry, 0);
         break;
       case 'abandon':
-        entry.content = withProperties(entry.content, disposition.properties);
+        this.#modify(entry, disposition.properties);
         this.#unlock(entry, 1);
         break;
       case 'defer':
-        entry.content = withProperties(entry.content, disposition.properties);
+        this.#modify(entry, disposition.properties);
         this.#locked.delete(keyOf(entry.lock));
         delete entry.lock;
         entry.state = 'deferred';
+        this.#log.change(entry);
         this.#watchExpiry(entry);
         break;
       case 'dead-letter':
@@ -189,6 +221,7 @@ export class Mailbox {
         this.#owner.deadLetter(entry, disposition);
         break;
     }
+    this.#log.flush();
   }
 
   /** Returns until when the lock holds now. */
@@ -198,6 +231,7 @@ export class Mailbox {
     if (entry.lock !== undefined) {
       entry.lock.until = until;
     }
+    this.#log.change(entry);
     return until;
   }
 
@@ -321,6 +355,7 @@ export class Mailbox {
     entry.lock = { token: newToken(), until, returnsTo };
     entry.state = 'locked';
     this.#locked.set(keyOf(entry.lock), entry);
+    this.#log.change(entry);
     this.#dueAt(until);
   }
 
@@ -336,9 +371,19 @@ export class Mailbox {
       this.#owner.deadLetter?.(entry, { reason: 'MaxDeliveryCountExceeded', description });
     } else if (returnsTo === 'deferred') {
       entry.state = 'deferred';
+      this.#log.change(entry);
       this.#watchExpiry(entry);
     } else {
       this.#makeActive(entry);
+      this.#log.change(entry);
+    }
+  }
+
+  #modify(entry: Entry, properties: Readonly<Record<string, unknown>> | undefined): void {
+    if (properties !== undefined) {
+      const merged = { ...entry.content.application_properties, ...properties };
+      entry.content = { ...entry.content, application_properties: merged };
+      this.#log.put(entry);
     }
   }
 
@@ -369,6 +414,7 @@ export class Mailbox {
 
   #remove(entry: Entry): void {
     this.#entries.delete(entry.sequence);
+    this.#log.drop(entry);
     this.#scheduled.delete(entry);
     this.#expiring.delete(entry);
     this.#locked.delete(keyOf(entry.lock));
@@ -416,12 +462,6 @@ export function checkSession(content: Content, settings: MailboxSettings): void 
       'The SessionId was not set on a message, and it cannot be sent to the entity. Entities that have session support enabled can only receive messages that have the SessionId set to a valid value.',
     );
   }
-}
-
-function withProperties(content: Content, properties: Readonly<Record<string, unknown>> | undefined): Content {
-  return properties === undefined
-    ? content
-    : { ...content, application_properties: { ...content.application_properties, ...properties } };
 }
 
 function keyOf(lock: Lock | undefined): string {

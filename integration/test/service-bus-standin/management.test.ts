@@ -185,7 +185,7 @@ test('rules are created, changed, listed and deleted', async () => {
   await admin.createRule(topic, 'sub', 'r', { sqlExpression: "sys.Label IN ('a', 'b')" });
   expect(await codeOf(admin.createRule(topic, 'sub', 'r', { sqlExpression: '1=0' }))).toBe('MessageEntityAlreadyExistsError');
   const rule = await admin.getRule(topic, 'sub', 'r');
-  await admin.updateRule({ ...rule, filter: { sqlExpression: "sys.Label = 'c'" } });
+  await admin.updateRule(topic, 'sub', { ...rule, filter: { sqlExpression: "sys.Label = 'c'" } });
   expect((await admin.getRule(topic, 'sub', 'r')).filter).toMatchObject({ sqlExpression: "sys.Label = 'c'" });
   const names = [];
   for await (const { name } of admin.listRules(topic, 'sub')) {
