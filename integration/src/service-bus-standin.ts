@@ -94,7 +94,10 @@ export async function startServiceBusStandin(options: ServiceBusStandinOptions =
     ...(certificate === undefined ? {} : { ca: certificate.certificate }),
   });
   const folder = durable ? await mkdtemp(join(tmpdir(), 'waybill-standin-')) : undefined;
-  const args = [...argumentsOf(ports, options), ...(folder === undefined ? [] : ['--journal', join(folder, 'journal')])];
+  const args = [
+    ...argumentsOf(ports, options),
+    ...(folder === undefined ? [] : ['--journal', join(folder, 'journal')]),
+  ];
   const launch = (): Promise<Worker> =>
     launchProcess([...args, ...(certificate === undefined ? [] : ['--tls', JSON.stringify(certificate)])]);
   let worker = await launch();

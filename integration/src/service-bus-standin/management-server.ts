@@ -41,7 +41,8 @@ export async function listenForManagement(options: ManagementOptions, port: numb
       write(response, reply);
     });
   };
-  const server = tls === undefined ? createServer(listener) : createTlsServer({ key: tls.key, cert: tls.certificate }, listener);
+  const server =
+    tls === undefined ? createServer(listener) : createTlsServer({ key: tls.key, cert: tls.certificate }, listener);
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
     server.listen(port, '127.0.0.1', resolve);

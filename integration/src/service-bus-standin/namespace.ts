@@ -3,7 +3,14 @@ import { scheduledTime } from './entry.ts';
 import type { EntityRecord, Journal } from './journal.ts';
 import type { Mailbox } from './mailbox.ts';
 import { entityNotFound, notAllowed, Problem } from './problem.ts';
-import { checkKept, checkProperties, type Properties, queueDefaults, subscriptionDefaults, topicDefaults } from './properties.ts';
+import {
+  checkKept,
+  checkProperties,
+  type Properties,
+  queueDefaults,
+  subscriptionDefaults,
+  topicDefaults,
+} from './properties.ts';
 import { everything, type Rule } from './rule.ts';
 import { checkAccepts, type Surroundings } from './store.ts';
 import { Queue, Subscription, Topic } from './topic.ts';
@@ -56,7 +63,11 @@ export class Namespace {
       throw alreadyExists(`${topicName}/Subscriptions/${name}`);
     }
     const path = `${topic.path}/Subscriptions/${name}`;
-    const subscription = new Subscription(path, checked({ ...subscriptionDefaults, ...properties }), this.#surroundings);
+    const subscription = new Subscription(
+      path,
+      checked({ ...subscriptionDefaults, ...properties }),
+      this.#surroundings,
+    );
     const first = rule ?? { name: '$Default', filter: everything };
     subscription.rules.set(first.name, first);
     topic.subscriptions.set(name.toLowerCase(), subscription);

@@ -36,11 +36,14 @@ export class Store {
     this.#settings = mailboxSettings(properties);
     this.#forward = surroundings.forward;
     const log = (name: MailboxName): MailboxLog => new MailboxLog(`${path}|${name}`, surroundings.journal);
-    this.main = new Mailbox({
-      settings: () => this.#settings,
-      deadLetter: (entry, cause) => this.#deadLetter(entry, cause),
-      passOn: (content) => this.#passOn(content),
-    }, log('main'));
+    this.main = new Mailbox(
+      {
+        settings: () => this.#settings,
+        deadLetter: (entry, cause) => this.#deadLetter(entry, cause),
+        passOn: (content) => this.#passOn(content),
+      },
+      log('main'),
+    );
     this.dead = new Mailbox(this.#ownDeadLetters(), log('dead'));
     this.transferDead = new Mailbox(this.#ownDeadLetters(), log('transferDead'));
   }

@@ -39,13 +39,16 @@ export class Topic {
     this.properties = properties;
     this.duplicates = duplicatesOf(path, journal);
     const settings = mailboxSettings({ ...subscriptionDefaults });
-    this.schedule = new Mailbox({
-      settings: () => settings,
-      passOn: (content) => {
-        this.distribute(content);
-        return true;
+    this.schedule = new Mailbox(
+      {
+        settings: () => settings,
+        passOn: (content) => {
+          this.distribute(content);
+          return true;
+        },
       },
-    }, new MailboxLog(`${path}|main`, journal));
+      new MailboxLog(`${path}|main`, journal),
+    );
   }
 
   get mailboxes(): { readonly main: Mailbox } {

@@ -10,7 +10,11 @@ import { onTestFinished } from 'vitest';
 
 import { listen, type Standin, type StandinOptions } from '../../src/service-bus-standin/index.ts';
 
-export const policy = { name: 'RootManageSharedAccessKey', key: 'a/secret+key=', claims: ['Manage', 'Send', 'Listen'] } as const;
+export const policy = {
+  name: 'RootManageSharedAccessKey',
+  key: 'a/secret+key=',
+  claims: ['Manage', 'Send', 'Listen'],
+} as const;
 
 /** One in this process, which ends with the test file. */
 export async function openStandin(options: Partial<StandinOptions> = {}): Promise<Standin> {

@@ -138,7 +138,11 @@ test('a topic and its subscription are as they were created', async () => {
   expect(await admin.getTopic(name)).toMatchObject({ name, requiresDuplicateDetection: true });
   const options = { lockDuration: 'PT20S', maxDeliveryCount: 4, deadLetteringOnMessageExpiration: true };
   await admin.createSubscription(name, 'sub', options);
-  expect(await admin.getSubscription(name, 'sub')).toMatchObject({ topicName: name, subscriptionName: 'sub', ...options });
+  expect(await admin.getSubscription(name, 'sub')).toMatchObject({
+    topicName: name,
+    subscriptionName: 'sub',
+    ...options,
+  });
   expect(await admin.subscriptionExists(name, 'sub')).toBe(true);
   const listed = [];
   for await (const { subscriptionName } of admin.listSubscriptions(name)) {
@@ -183,7 +187,9 @@ test('rules are created, changed, listed and deleted', async () => {
   await admin.createTopic(topic);
   await admin.createSubscription(topic, 'sub');
   await admin.createRule(topic, 'sub', 'r', { sqlExpression: "sys.Label IN ('a', 'b')" });
-  expect(await codeOf(admin.createRule(topic, 'sub', 'r', { sqlExpression: '1=0' }))).toBe('MessageEntityAlreadyExistsError');
+  expect(await codeOf(admin.createRule(topic, 'sub', 'r', { sqlExpression: '1=0' }))).toBe(
+    'MessageEntityAlreadyExistsError',
+  );
   const rule = await admin.getRule(topic, 'sub', 'r');
   await admin.updateRule(topic, 'sub', { ...rule, filter: { sqlExpression: "sys.Label = 'c'" } });
   expect((await admin.getRule(topic, 'sub', 'r')).filter).toMatchObject({ sqlExpression: "sys.Label = 'c'" });

@@ -178,10 +178,12 @@ test('messages are shared out between receivers', async () => {
   const { sender, client, name } = setUpQueue(standin);
   const counts = [0, 0];
   for (const index of [0, 1]) {
-    client.createReceiver(name).subscribe(
-      { processMessage: async () => void (counts[index] = (counts[index] ?? 0) + 1), processError: async () => {} },
-      { maxConcurrentCalls: 1 },
-    );
+    client
+      .createReceiver(name)
+      .subscribe(
+        { processMessage: async () => void (counts[index] = (counts[index] ?? 0) + 1), processError: async () => {} },
+        { maxConcurrentCalls: 1 },
+      );
   }
   await sender.sendMessages(Array.from({ length: 20 }, (_, index) => ({ body: index })));
   await eventually(() => (counts[0] ?? 0) + (counts[1] ?? 0) === 20);
@@ -250,7 +252,9 @@ test('a peek shows messages in every state, from a number on', async () => {
     [3, 'active'],
     [4, 'scheduled'],
   ]);
-  const from = await receiver.peekMessages(1, { fromSequenceNumber: (first?.sequenceNumber as never as { add(n: number): never }).add(1) });
+  const from = await receiver.peekMessages(1, {
+    fromSequenceNumber: (first?.sequenceNumber as never as { add(n: number): never }).add(1),
+  });
   expect(from.map(({ body }) => body as unknown)).toEqual([2]);
   expect(await receiver.peekMessages(10)).toHaveLength(2);
 });

@@ -34,7 +34,9 @@ test('an unknown policy is refused', async () => {
 test('a policy that may send may not receive', async () => {
   const client = connect(withKey(sendOnly));
   await client.createSender('q').sendMessages({ body: 1 });
-  expect(await codeOf(client.createReceiver('q').receiveMessages(1, { maxWaitTimeInMs: 100 }))).toBe('UnauthorizedAccess');
+  expect(await codeOf(client.createReceiver('q').receiveMessages(1, { maxWaitTimeInMs: 100 }))).toBe(
+    'UnauthorizedAccess',
+  );
 });
 
 test('a policy that may listen may not send', async () => {

@@ -1,7 +1,16 @@
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
 
 import type { Standin } from '../../src/service-bus-standin/index.ts';
-import { codeOf, connect, connectionString, newName, openStandin, receiveBodies, receiveOne, setUpQueue } from './kit.ts';
+import {
+  codeOf,
+  connect,
+  connectionString,
+  newName,
+  openStandin,
+  receiveBodies,
+  receiveOne,
+  setUpQueue,
+} from './kit.ts';
 
 let standin: Standin;
 beforeAll(async () => {

@@ -171,7 +171,11 @@ test('the delivery limit holds within a session, which goes on', async () => {
   const session = await next(client, name);
   await session.abandonMessage(await receiveOne(session));
   expect(await receiveBodies(session, 1)).toEqual([2]);
-  expect(await receiveOne(deadLetters)).toMatchObject({ body: 1, sessionId: 'a', deadLetterReason: 'MaxDeliveryCountExceeded' });
+  expect(await receiveOne(deadLetters)).toMatchObject({
+    body: 1,
+    sessionId: 'a',
+    deadLetterReason: 'MaxDeliveryCountExceeded',
+  });
 });
 
 test('a deferred message of a session is received by its number', async () => {

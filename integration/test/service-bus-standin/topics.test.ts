@@ -3,7 +3,16 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 
 import { eventually } from '../../src/eventually.ts';
 import type { Standin } from '../../src/service-bus-standin/index.ts';
-import { codeOf, connect, connectionString, newName, noRenewal, openStandin, receiveBodies, receiveOne } from './kit.ts';
+import {
+  codeOf,
+  connect,
+  connectionString,
+  newName,
+  noRenewal,
+  openStandin,
+  receiveBodies,
+  receiveOne,
+} from './kit.ts';
 
 let standin: Standin;
 beforeAll(async () => {
@@ -77,11 +86,12 @@ test('a topic drops duplicates before it copies', async () => {
 test('a scheduled message waits in the topic', async () => {
   const { name, client, sender } = setUpTopic();
   standin.namespace.createSubscription(name, 'a');
-  await sender.sendMessages({ body: 1, scheduledEnqueueTimeUtc: new Date(Date.now() + 200) });
-  const [number] = await sender.scheduleMessages([{ body: 2 }], new Date(Date.now() + 200));
+  const at = new Date(Date.now() + 1000);
+  await sender.sendMessages({ body: 1, scheduledEnqueueTimeUtc: at });
+  const [number] = await sender.scheduleMessages([{ body: 2 }], at);
   await sender.cancelScheduledMessages(number as never);
   expect(standin.namespace.schedule(name).scheduledCount).toBe(1);
-  expect(await receiveBodies(client.createReceiver(name, 'a'), 2, 500)).toEqual([1]);
+  expect(await receiveBodies(client.createReceiver(name, 'a'), 2, 1300)).toEqual([1]);
 });
 
 test('a subscription forwards to a queue', async () => {
