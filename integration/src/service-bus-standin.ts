@@ -1,3 +1,8 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+import { makeCertificate } from './certificate.ts';
 import { freePort } from './free-port.ts';
 import { type Progress, silent } from './progress.ts';
 import type { Command } from './service-bus-standin/control-server.ts';
@@ -6,6 +11,8 @@ import { startWorker, type Worker } from './worker.ts';
 
 const policy = 'RootManageSharedAccessKey';
 const key = 'standin-key';
+type Ports = Pick<ServiceBusStandinDescriptor, 'controlPort' | 'managementPort' | 'port'>;
+
 /** Of the process, should nobody stop it. */
 const lifeMs = 3_600_000;
 
@@ -15,6 +22,10 @@ export interface ServiceBusStandinOptions {
   readonly access?: Partial<Access>;
   /** Of a message or a batch, in bytes. @default 262144 */
   readonly maxMessageSize?: number;
+  /** Keeps what is stored in a file, so that it is there again after {@link OwnServiceBusStandin.kill}. @default true */
+  readonly durable?: boolean;
+  /** Speaks TLS on both ports, with {@link ServiceBusStandin.ca}. The client demands it for tokens of an identity provider. @default false */
+  readonly tls?: boolean;
 }
 
 /** What another process needs to reach the same stand-in; plain data. */
@@ -25,6 +36,8 @@ export interface ServiceBusStandinDescriptor {
   /** Of management over HTTP, which the client speaks over HTTPS only: see {@link managementUrl}. */
   readonly managementPort: number;
   readonly controlPort: number;
+  /** Of both ports where they speak TLS: the certificate, which vouches for itself. */
+  readonly ca?: string;
 }
 
 /** By the names of management, such as `LockDuration`; durations in ISO 8601. */
@@ -55,31 +68,43 @@ export interface ServiceBusStandin extends ServiceBusStandinDescriptor {
   countConnections(): Promise<number>;
 }
 
-/** One whose process this process started, with faults of the process. Messages are gone with it. */
+/** One whose process this process started, with faults of the process. */
 export interface OwnServiceBusStandin extends ServiceBusStandin {
   readonly pid: number;
   /** SIGKILL; resolves once it is gone. */
   kill(): Promise<void>;
-  /** Starts it again, empty, on the same ports; resolves once they listen. */
+  /** Starts it again on the same ports; resolves once they listen. What it had is there again unless it is not durable. */
   start(): Promise<void>;
   restart(): Promise<void>;
   /** Freezes it: connections stay open and nothing answers. */
   pause(): void;
   unpause(): void;
+  /** Ends it for good. */
   stop(): Promise<void>;
 }
 
 /** Starts one on free ports of 127.0.0.1. Resolves once it listens. Ends with this process. */
 export async function startServiceBusStandin(options: ServiceBusStandinOptions = {}): Promise<OwnServiceBusStandin> {
-  const { progress = silent } = options;
+  const { progress = silent, durable = true, tls = false } = options;
   const ports = { port: await freePort(), managementPort: await freePort(), controlPort: await freePort() };
-  const connectionString = `Endpoint=sb://127.0.0.1:${ports.port};SharedAccessKeyName=${policy};SharedAccessKey=${key};UseDevelopmentEmulator=true;`;
-  const attached = attachServiceBusStandin({ connectionString, ...ports });
-  let worker = await startProcess(attached, options);
+  const certificate = tls ? await makeCertificate() : undefined;
+  const attached = attachServiceBusStandin({
+    connectionString: connectionStringOf(ports.port, tls),
+    ...ports,
+    ...(certificate === undefined ? {} : { ca: certificate.certificate }),
+  });
+  const folder = durable ? await mkdtemp(join(tmpdir(), 'waybill-standin-')) : undefined;
+  const args = [
+    ...argumentsOf(ports, options),
+    ...(folder === undefined ? [] : ['--journal', join(folder, 'journal')]),
+  ];
+  const launch = (): Promise<Worker> =>
+    launchProcess([...args, ...(certificate === undefined ? [] : ['--tls', JSON.stringify(certificate)])]);
+  let worker = await launch();
   progress(`broker: a stand-in for Azure Service Bus listens on port ${ports.port}`);
   const kill = async (): Promise<void> => void (await worker.kill('SIGKILL'));
   const start = async (): Promise<void> => {
-    worker = await startProcess(attached, options);
+    worker = await launch();
   };
   return {
     ...attached,
@@ -91,7 +116,12 @@ export async function startServiceBusStandin(options: ServiceBusStandinOptions =
     restart: () => kill().then(start),
     pause: () => void process.kill(worker.pid, 'SIGSTOP'),
     unpause: () => void process.kill(worker.pid, 'SIGCONT'),
-    stop: kill,
+    stop: async () => {
+      await kill();
+      if (folder !== undefined) {
+        await rm(folder, { recursive: true, force: true });
+      }
+    },
   };
 }
 
@@ -102,7 +132,7 @@ export function attachServiceBusStandin(descriptor: ServiceBusStandinDescriptor)
   return {
     ...descriptor,
     descriptor,
-    managementUrl: `http://127.0.0.1:${descriptor.managementPort}`,
+    managementUrl: `${descriptor.ca === undefined ? 'http' : 'https'}://127.0.0.1:${descriptor.managementPort}`,
     createQueue: (name, properties = {}) => orders({ command: 'create-queue', name, properties }),
     createTopic: (name, properties = {}) => orders({ command: 'create-topic', name, properties }),
     createSubscription: (topic, name, properties = {}) =>
@@ -125,18 +155,23 @@ export function attachServiceBusStandin(descriptor: ServiceBusStandinDescriptor)
   };
 }
 
-async function startProcess(
-  { port, managementPort, controlPort }: ServiceBusStandinDescriptor,
-  options: ServiceBusStandinOptions,
-): Promise<Worker> {
-  const worker = startWorker(new URL('../dist/service-bus-standin/main.js', import.meta.url), {
-    lifeMs,
-    args: [
-      ...['--port', String(port), '--management-port', String(managementPort), '--control-port', String(controlPort)],
-      ...['--access', JSON.stringify(withOwnPolicy(options.access ?? {}))],
-      ...(options.maxMessageSize === undefined ? [] : ['--max-message-size', String(options.maxMessageSize)]),
-    ],
-  });
+function connectionStringOf(port: number, tls: boolean): string {
+  const base = `Endpoint=sb://127.0.0.1:${port};SharedAccessKeyName=${policy};SharedAccessKey=${key};`;
+  // The client speaks TLS unless it believes that it talks to the emulator.
+  return tls ? base : `${base}UseDevelopmentEmulator=true;`;
+}
+
+function argumentsOf(ports: Ports, { access = {}, maxMessageSize }: ServiceBusStandinOptions): string[] {
+  const { port, managementPort, controlPort } = ports;
+  return [
+    ...['--port', String(port), '--management-port', String(managementPort), '--control-port', String(controlPort)],
+    ...['--access', JSON.stringify(withOwnPolicy(access))],
+    ...(maxMessageSize === undefined ? [] : ['--max-message-size', String(maxMessageSize)]),
+  ];
+}
+
+async function launchProcess(args: readonly string[]): Promise<Worker> {
+  const worker = startWorker(new URL('../dist/service-bus-standin/main.js', import.meta.url), { lifeMs, args });
   await worker.received((message): message is object => typeof message === 'object' && message !== null);
   return worker;
 }

@@ -1,6 +1,6 @@
 import type { Receiver, Sender, Session } from 'rhea';
 
-import { type Content, inside } from './amqp.ts';
+import { type Content, inside, refuseAttach } from './amqp.ts';
 import type { AmqpServerOptions } from './amqp-server.ts';
 import type { LinkHandler } from './link-handler.ts';
 import { managementNode } from './management-node.ts';
@@ -107,7 +107,7 @@ export class AmqpConnection {
       if (!(error instanceof Problem)) {
         throw error;
       }
-      link.close({ condition: error.condition, description: error.description });
+      refuseAttach(link, error);
     }
   }
 
@@ -116,7 +116,9 @@ export class AmqpConnection {
     const answer = managementNode(namespace, path);
     return this.#replies.requests((request) => {
       faults.checkRequest(path);
-      return answer(request);
+      const answered = answer(request);
+      namespace.flush();
+      return answered;
     });
   }
 

@@ -17,6 +17,13 @@ export interface AmqpServerOptions {
   readonly idleTimeoutMs: number;
   /** 0 for any. */
   readonly port: number;
+  /** PEM texts, for TLS. */
+  readonly tls?: Tls;
+}
+
+export interface Tls {
+  readonly certificate: string;
+  readonly key: string;
 }
 
 /** Speaks AMQP on a port of 127.0.0.1. */
@@ -37,6 +44,7 @@ export class AmqpServer {
       port: options.port,
       idle_time_out: options.idleTimeoutMs,
       max_frame_size: 65_536,
+      ...(options.tls === undefined ? {} : { transport: 'tls', key: options.tls.key, cert: options.tls.certificate }),
       receiver_options: { autoaccept: false, credit_window: 1000 },
       sender_options: { autosettle: false, treat_modified_as_released: false },
       // Without, answers wait 40 ms for each other.
@@ -97,10 +105,12 @@ export class AmqpServer {
         }
       });
     }
-    container.on('sender_flow', (context: EventContext) => {
-      const handler = context.sender === undefined ? undefined : of(context).handler(context.sender);
-      handler?.flow?.();
-    });
+    for (const room of ['sender_flow', 'sendable']) {
+      container.on(room, (context: EventContext) => {
+        const handler = context.sender === undefined ? undefined : of(context).handler(context.sender);
+        handler?.flow?.();
+      });
+    }
     container.on('sender_draining', (context: EventContext) => {
       const handler = context.sender === undefined ? undefined : of(context).handler(context.sender);
       handler?.drain?.();

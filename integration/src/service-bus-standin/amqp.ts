@@ -70,7 +70,7 @@ interface LinkInside {
     };
   };
   state: { local_open: boolean; open_requests: number };
-  session: Session & { outgoing: { next_delivery_id: number; next_pending_delivery: number } };
+  session: Session & { outgoing: { next_delivery_id: number; next_pending_delivery: number; available(): number } };
   credit: number;
   delivery_count: number;
   issue_flow: boolean;
@@ -80,6 +80,7 @@ interface LinkInside {
 
 interface ConnectionInside {
   _register(): void;
+  _disconnected(): void;
   socket: { destroy(): void };
 }
 
@@ -92,13 +93,19 @@ function insideConnection(connection: Connection): ConnectionInside {
   return connection as unknown as ConnectionInside;
 }
 
-/** Cuts the connection without a word. */
+/** Cuts the connection without a word. rhea does not see by itself that its own side is destroyed. */
 export function cut(connection: Connection): void {
   insideConnection(connection).socket.destroy();
+  insideConnection(connection)._disconnected();
 }
 
-/** What a link still may send, less what waits to be written: `credit` sinks only as rhea writes. */
+/** What a link still may send: its credit, less what waits to be written, within the room that rhea has for deliveries. */
 export function creditOf(sender: Sender): number {
+  return Math.min(unusedCredit(sender), inside(sender).session.outgoing.available());
+}
+
+/** `credit` sinks only as rhea writes. */
+function unusedCredit(sender: Sender): number {
   const { credit, session } = inside(sender);
   return credit - (session.outgoing.next_delivery_id - session.outgoing.next_pending_delivery);
 }
@@ -113,7 +120,7 @@ export function prepareDrain(sender: Sender): void {
     if (!link._draining) {
       return false;
     }
-    const unused = Math.max(0, creditOf(sender));
+    const unused = Math.max(0, unusedCredit(sender));
     link.delivery_count += unused;
     link.credit -= unused;
     link._draining = false;
@@ -132,6 +139,17 @@ export function holdAttach(sender: Sender): void {
   const { state } = inside(sender);
   state.local_open = false;
   state.open_requests = 0;
+}
+
+/** Refuses a link as AMQP does it: by an attach that leads nowhere, and a detach. */
+export function refuseAttach(link: Receiver | Sender, { condition, description }: AmqpProblem): void {
+  if (link.is_sender()) {
+    link.set_source(undefined as never);
+  } else {
+    link.set_target(undefined as never);
+  }
+  link.open();
+  link.close({ condition, description });
 }
 
 export function accept(delivery: Delivery): void {

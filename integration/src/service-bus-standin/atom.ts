@@ -77,9 +77,15 @@ export function entry({ id, title, description, inner }: EntryText): string {
   return `<entry xmlns="${atomNamespace}"><id>${escape(id)}</id><title type="text">${escape(title)}</title><published>${now}</published><updated>${now}</updated>${content}</entry>`;
 }
 
-export function feed(id: string, entries: readonly string[]): string {
+/** `next` is the query of the page that follows. The client reads links only where there are two. */
+export function feed(id: string, entries: readonly string[], next?: string): string {
   const now = new Date().toISOString();
-  return `<feed xmlns="${atomNamespace}"><id>${escape(id)}</id><title type="text">Entities</title><updated>${now}</updated>${entries.join('')}</feed>`;
+  const links = next === undefined ? '' : link('self', id) + link('next', id + next);
+  return `<feed xmlns="${atomNamespace}"><id>${escape(id)}</id><title type="text">Entities</title><updated>${now}</updated>${links}${entries.join('')}</feed>`;
+}
+
+function link(relation: string, address: string): string {
+  return `<link rel="${relation}" href="${escape(address)}"/>`;
 }
 
 export function errorBody(status: number, detail: string): string {

@@ -4,6 +4,21 @@ import { milliseconds, type Properties } from './properties.ts';
 /** Remembers the ids of messages of an entity that detects duplicates. */
 export class Duplicates {
   readonly #seen = new Map<string, number>();
+  readonly #noted: (id: string, at: number) => void;
+
+  /** `noted` is told of ids that are new. */
+  constructor(noted: (id: string, at: number) => void) {
+    this.#noted = noted;
+  }
+
+  /** Ids with their times in milliseconds. */
+  get seen(): ReadonlyMap<string, number> {
+    return this.#seen;
+  }
+
+  restore(id: string, at: number): void {
+    this.#seen.set(id, at);
+  }
 
   /** Whether the message is new, which it is only once within the window. */
   isNew(content: Content, properties: Properties): boolean {
@@ -17,6 +32,7 @@ export class Duplicates {
       return false;
     }
     this.#seen.set(id, now);
+    this.#noted(id, now);
     return true;
   }
 

@@ -1,8 +1,9 @@
 import type { Content } from './amqp.ts';
 import { type Entry, type Lock, newToken, received } from './entry.ts';
+import type { MailboxLog } from './mailbox-log.ts';
 import type { DeadLetterCause, MailboxSettings } from './mailbox-settings.ts';
 import { OrderedEntries } from './ordered-entries.ts';
-import { invalid, lockLost, messageNotFound, type Problem, sessionLockLost } from './problem.ts';
+import { invalid, lockLost, messageNotFound, notAllowed, type Problem, sessionLockLost } from './problem.ts';
 import { type SessionHolder, Sessions } from './sessions.ts';
 
 /** Who gets messages as they come. */
@@ -18,8 +19,8 @@ export interface Consumer {
 /** What happens to messages that leave a mailbox other than by being received. */
 export interface MailboxOwner {
   settings(): MailboxSettings;
-  /** Called for a message that is gone from the mailbox. */
-  deadLetter(entry: Entry, cause: DeadLetterCause): void;
+  /** Called for a message that is gone from the mailbox. None for a dead letter queue itself. */
+  deadLetter?(entry: Entry, cause: DeadLetterCause): void;
   /** Takes a scheduled message whose time has come, or a new one; false leaves it to the mailbox. */
   passOn(content: Content): boolean;
 }
@@ -38,6 +39,7 @@ interface EnqueueOptions {
 /** The messages of a queue, a subscription, or one of their dead letter queues. */
 export class Mailbox {
   readonly #owner: MailboxOwner;
+  readonly #log: MailboxLog;
   readonly #entries = new Map<number, Entry>();
   readonly #lanes = new Map<string, OrderedEntries>();
   readonly #locked = new Map<string, Entry>();
@@ -49,14 +51,16 @@ export class Mailbox {
   #nextDue = Infinity;
   #pumping = false;
 
-  constructor(owner: MailboxOwner) {
+  constructor(owner: MailboxOwner, log: MailboxLog) {
     this.#owner = owner;
+    this.#log = log;
     this.#sessions = new Sessions({
       lockMs: () => owner.settings().lockMs,
       hasMessages: (id) => this.#lane(id).size > 0,
       released: (id, counts) => this.#releaseSession(id, counts),
       changed: () => this.pump(),
       due: (at) => this.#dueAt(at),
+      stateChanged: (id, state) => log.sessionState(id, state),
     });
   }
 
@@ -90,7 +94,33 @@ export class Mailbox {
       sessionId: content.group_id,
     };
     this.#entries.set(entry.sequence, entry);
+    this.#log.put(entry);
     this.#makeActive(entry);
+  }
+
+  /** Puts messages back that a journal told of. `lastSequence` was given out before. */
+  restore(entries: readonly Entry[], lastSequence: number): void {
+    this.#sequence = lastSequence;
+    for (const entry of entries) {
+      this.#entries.set(entry.sequence, entry);
+      if (entry.state === 'scheduled') {
+        this.#scheduled.add(entry);
+        this.#dueAt(entry.scheduledAt ?? 0);
+      } else if (entry.state === 'deferred') {
+        this.#watchExpiry(entry);
+      } else if (entry.lock !== undefined && !this.#owner.settings().requiresSession) {
+        this.#locked.set(keyOf(entry.lock), entry);
+        this.#dueAt(entry.lock.until);
+      } else {
+        delete entry.lock;
+        this.#makeActive(entry);
+      }
+    }
+  }
+
+  /** All messages and the last number that was given out, for a journal that begins anew. */
+  contents(): { readonly entries: readonly Entry[]; readonly lastSequence: number } {
+    return { entries: [...this.#entries.values()], lastSequence: this.#sequence };
   }
 
   /** Returns the number by which it can be cancelled. */
@@ -107,6 +137,7 @@ export class Mailbox {
     };
     this.#entries.set(entry.sequence, entry);
     this.#scheduled.add(entry);
+    this.#log.put(entry);
     this.#dueAt(at);
     return entry.sequence;
   }
@@ -160,7 +191,7 @@ export class Mailbox {
     }
   }
 
-  /** Throws a {@link Problem} when the lock is gone. */
+  /** Throws a {@link Problem} when the lock is gone. What it did is written down when it returns. */
   settle(token: Buffer, disposition: Disposition): void {
     const entry = this.#holding(token);
     switch (disposition.kind) {
@@ -171,21 +202,26 @@ export class Mailbox {
         this.#unlock(entry, 0);
         break;
       case 'abandon':
-        entry.content = withProperties(entry.content, disposition.properties);
+        this.#modify(entry, disposition.properties);
         this.#unlock(entry, 1);
         break;
       case 'defer':
-        entry.content = withProperties(entry.content, disposition.properties);
+        this.#modify(entry, disposition.properties);
         this.#locked.delete(keyOf(entry.lock));
         delete entry.lock;
         entry.state = 'deferred';
+        this.#log.change(entry);
         this.#watchExpiry(entry);
         break;
       case 'dead-letter':
+        if (this.#owner.deadLetter === undefined) {
+          throw notAllowed('A message of a dead letter queue cannot be dead-lettered.');
+        }
         this.#remove(entry);
         this.#owner.deadLetter(entry, disposition);
         break;
     }
+    this.#log.flush();
   }
 
   /** Returns until when the lock holds now. */
@@ -195,6 +231,7 @@ export class Mailbox {
     if (entry.lock !== undefined) {
       entry.lock.until = until;
     }
+    this.#log.change(entry);
     return until;
   }
 
@@ -251,14 +288,18 @@ export class Mailbox {
   }
 
   #activateDue(now: number): void {
+    const due: Entry[] = [];
     for (const entry of this.#scheduled) {
       const at = entry.scheduledAt ?? 0;
       if (at > now) {
         this.#dueAt(at);
       } else {
-        this.#remove(entry);
-        this.enqueue(entry.content, { firstSequence: entry.sequence });
+        due.push(entry);
       }
+    }
+    for (const entry of due.toSorted((left, right) => (left.scheduledAt ?? 0) - (right.scheduledAt ?? 0))) {
+      this.#remove(entry);
+      this.enqueue(entry.content, { firstSequence: entry.sequence });
     }
   }
 
@@ -281,7 +322,7 @@ export class Mailbox {
     this.#remove(entry);
     if (this.#owner.settings().deadLettersExpired) {
       const description = 'The message expired and was dead lettered.';
-      this.#owner.deadLetter(entry, { reason: 'TTLExpiredException', description });
+      this.#owner.deadLetter?.(entry, { reason: 'TTLExpiredException', description });
     }
   }
 
@@ -314,6 +355,7 @@ export class Mailbox {
     entry.lock = { token: newToken(), until, returnsTo };
     entry.state = 'locked';
     this.#locked.set(keyOf(entry.lock), entry);
+    this.#log.change(entry);
     this.#dueAt(until);
   }
 
@@ -326,12 +368,22 @@ export class Mailbox {
     if (failures > 0 && entry.deliveryCount >= maxDeliveries) {
       this.#remove(entry);
       const description = `Message could not be consumed after ${maxDeliveries} delivery attempts.`;
-      this.#owner.deadLetter(entry, { reason: 'MaxDeliveryCountExceeded', description });
+      this.#owner.deadLetter?.(entry, { reason: 'MaxDeliveryCountExceeded', description });
     } else if (returnsTo === 'deferred') {
       entry.state = 'deferred';
+      this.#log.change(entry);
       this.#watchExpiry(entry);
     } else {
       this.#makeActive(entry);
+      this.#log.change(entry);
+    }
+  }
+
+  #modify(entry: Entry, properties: Readonly<Record<string, unknown>> | undefined): void {
+    if (properties !== undefined) {
+      const merged = { ...entry.content.application_properties, ...properties };
+      entry.content = { ...entry.content, application_properties: merged };
+      this.#log.put(entry);
     }
   }
 
@@ -362,6 +414,7 @@ export class Mailbox {
 
   #remove(entry: Entry): void {
     this.#entries.delete(entry.sequence);
+    this.#log.drop(entry);
     this.#scheduled.delete(entry);
     this.#expiring.delete(entry);
     this.#locked.delete(keyOf(entry.lock));
@@ -409,12 +462,6 @@ export function checkSession(content: Content, settings: MailboxSettings): void 
       'The SessionId was not set on a message, and it cannot be sent to the entity. Entities that have session support enabled can only receive messages that have the SessionId set to a valid value.',
     );
   }
-}
-
-function withProperties(content: Content, properties: Readonly<Record<string, unknown>> | undefined): Content {
-  return properties === undefined
-    ? content
-    : { ...content, application_properties: { ...content.application_properties, ...properties } };
 }
 
 function keyOf(lock: Lock | undefined): string {

@@ -2,7 +2,7 @@
 import { parseArgs } from 'node:util';
 
 import { listenForControl } from './control-server.ts';
-import { listen, type Policy } from './index.ts';
+import { listen, type Policy, type Tls } from './index.ts';
 import { portOf } from './management-server.ts';
 
 const { values } = parseArgs({
@@ -14,6 +14,10 @@ const { values } = parseArgs({
     access: { type: 'string', default: '{}' },
     'max-message-size': { type: 'string', default: '262144' },
     'idle-timeout-ms': { type: 'string', default: '240000' },
+    /** A file that keeps all that is stored. */
+    journal: { type: 'string' },
+    /** JSON: certificate and key in PEM, for TLS. */
+    tls: { type: 'string' },
   },
 });
 
@@ -29,6 +33,8 @@ const standin = await listen({
   managementPort: Number(values['management-port']),
   maxMessageSize: Number(values['max-message-size']),
   idleTimeoutMs: Number(values['idle-timeout-ms']),
+  ...(values.journal === undefined ? {} : { journal: values.journal }),
+  ...(values.tls === undefined ? {} : { tls: JSON.parse(values.tls) as Tls }),
 });
 const control = await listenForControl(standin, Number(values['control-port']));
 

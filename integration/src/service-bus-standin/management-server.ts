@@ -1,11 +1,12 @@
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 
+import type { Tls } from './amqp-server.ts';
 import { errorBody, feed } from './atom.ts';
 import { entityEntry, readFirstRule, readProperties, readRule, ruleEntry } from './descriptions.ts';
 import type { Entity, Namespace } from './namespace.ts';
 import { entityNotFound, invalid, Problem, unauthorized } from './problem.ts';
-import { checkProperties } from './properties.ts';
 import { type Access, allows, verify } from './token.ts';
 import type { Subscription } from './topic.ts';
 
@@ -25,11 +26,23 @@ interface Reply {
 
 const notFoundFeed = 'https://localhost/';
 
-/** Speaks the service's management over HTTP on a port of 127.0.0.1. Resolves once it listens. */
-export async function listenForManagement(namespace: Namespace, access: Access, port: number): Promise<Server> {
-  const server = createServer((request, response) => {
-    void answer(namespace, access, request).then((reply) => write(response, reply));
-  });
+export interface ManagementOptions {
+  readonly namespace: Namespace;
+  readonly access: Access;
+  readonly tls?: Tls;
+}
+
+/** Speaks the service's management over HTTP, or HTTPS, on a port of 127.0.0.1. Resolves once it listens. */
+export async function listenForManagement(options: ManagementOptions, port: number): Promise<Server> {
+  const { namespace, access, tls } = options;
+  const listener: RequestListener = (request, response) => {
+    void answer(namespace, access, request).then((reply) => {
+      namespace.flush();
+      write(response, reply);
+    });
+  };
+  const server =
+    tls === undefined ? createServer(listener) : createTlsServer({ key: tls.key, cert: tls.certificate }, listener);
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
     server.listen(port, '127.0.0.1', resolve);
@@ -72,7 +85,7 @@ function handle(namespace: Namespace, call: Call): Reply {
     /^(.+?)\/Subscriptions(?:\/([^/]+?))?(?:\/Rules(?:\/(.+))?)?$/i.exec(call.path) ?? [];
   if (/\/Rules(?:\/|$)/i.test(call.path)) {
     const found = namespace.find(`${topic}/Subscriptions/${subscription}`);
-    return handleRule(found as Subscription, rule, call);
+    return handleRule(namespace, { subscription: found as Subscription, name: rule }, call);
   }
   switch (call.method) {
     case 'PUT':
@@ -91,10 +104,7 @@ function put(namespace: Namespace, call: Call, subscription: readonly [string, s
   const kind = kindOf(call.body);
   const properties = readProperties(call.body, kind);
   if (call.isUpdate) {
-    const entity = namespace.find(call.path);
-    checkProperties(properties);
-    entity.properties = { ...entity.properties, ...properties };
-    return { status: 200, body: entityEntry(entity) };
+    return { status: 200, body: entityEntry(namespace.update(call.path, properties)) };
   }
   return { status: 201, body: entityEntry(create()) };
 
@@ -143,7 +153,13 @@ function getEntity(namespace: Namespace, path: string): Reply {
   }
 }
 
-function handleRule(subscription: Subscription, name: string | undefined, call: Call): Reply {
+interface RuleOfCall {
+  readonly subscription: Subscription;
+  /** None for all of them. */
+  readonly name: string | undefined;
+}
+
+function handleRule(namespace: Namespace, { subscription, name }: RuleOfCall, call: Call): Reply {
   const { rules, path } = subscription;
   if (name === undefined) {
     return page(
@@ -161,14 +177,14 @@ function handleRule(subscription: Subscription, name: string | undefined, call: 
       );
     }
     const rule = { ...readRule(call.body), name };
-    rules.set(name, rule);
+    namespace.setRule(subscription, rule);
     return { status: found === undefined ? 201 : 200, body: ruleEntry(path, rule) };
   }
   if (found === undefined) {
     throw entityNotFound(`${path}/Rules/${name}`);
   }
   if (call.method === 'DELETE') {
-    rules.delete(name);
+    namespace.removeRule(subscription, name);
     return { status: 200, body: '' };
   }
   return { status: 200, body: ruleEntry(path, found) };
@@ -177,7 +193,8 @@ function handleRule(subscription: Subscription, name: string | undefined, call: 
 function page(call: Call, entries: readonly string[]): Reply {
   const skip = Number(call.query.get('$skip') ?? 0);
   const top = Number(call.query.get('$top') ?? 100);
-  return { status: 200, body: feed(`https://localhost/${call.path}`, entries.slice(skip, skip + top)) };
+  const next = skip + top < entries.length ? `?$skip=${skip + top}&$top=${top}` : undefined;
+  return { status: 200, body: feed(`https://localhost/${call.path}`, entries.slice(skip, skip + top), next) };
 }
 
 async function bodyOf(request: IncomingMessage): Promise<string> {

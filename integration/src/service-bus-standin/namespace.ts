@@ -1,10 +1,18 @@
 import type { Content } from './amqp.ts';
 import { scheduledTime } from './entry.ts';
+import type { EntityRecord, Journal } from './journal.ts';
 import type { Mailbox } from './mailbox.ts';
 import { entityNotFound, notAllowed, Problem } from './problem.ts';
-import { checkProperties, type Properties, queueDefaults, subscriptionDefaults, topicDefaults } from './properties.ts';
+import {
+  checkKept,
+  checkProperties,
+  type Properties,
+  queueDefaults,
+  subscriptionDefaults,
+  topicDefaults,
+} from './properties.ts';
 import { everything, type Rule } from './rule.ts';
-import { checkAccepts, type Store } from './store.ts';
+import { checkAccepts, type Surroundings } from './store.ts';
 import { Queue, Subscription, Topic } from './topic.ts';
 
 export type Entity = Queue | Subscription | Topic;
@@ -19,6 +27,11 @@ export class Namespace {
   /** Queues and topics share their names, whose case does not matter. */
   readonly #entities = new Map<string, Queue | Topic>();
   readonly #ticker = setInterval(() => this.#tick(), tickMs);
+  readonly #surroundings: Surroundings = {
+    forward: (path, content) => this.#forward(path, content),
+    journal: () => this.#journal,
+  };
+  #journal: Journal | undefined;
 
   get queues(): Queue[] {
     return [...this.#entities.values()].filter((entity) => entity.kind === 'queue');
@@ -30,15 +43,17 @@ export class Namespace {
 
   createQueue(name: string, properties: Properties = {}): Queue {
     this.#demandFree(name);
-    const queue = new Queue(name, checked({ ...queueDefaults, ...properties }), this.#forward);
+    const queue = new Queue(name, checked({ ...queueDefaults, ...properties }), this.#surroundings);
     this.#entities.set(name.toLowerCase(), queue);
+    this.#note(queue);
     return queue;
   }
 
   createTopic(name: string, properties: Properties = {}): Topic {
     this.#demandFree(name);
-    const topic = new Topic(name, checked({ ...topicDefaults, ...properties }));
+    const topic = new Topic(name, checked({ ...topicDefaults, ...properties }), this.#surroundings.journal);
     this.#entities.set(name.toLowerCase(), topic);
+    this.#note(topic);
     return topic;
   }
 
@@ -48,11 +63,40 @@ export class Namespace {
       throw alreadyExists(`${topicName}/Subscriptions/${name}`);
     }
     const path = `${topic.path}/Subscriptions/${name}`;
-    const subscription = new Subscription(path, checked({ ...subscriptionDefaults, ...properties }), this.#forward);
+    const subscription = new Subscription(
+      path,
+      checked({ ...subscriptionDefaults, ...properties }),
+      this.#surroundings,
+    );
     const first = rule ?? { name: '$Default', filter: everything };
     subscription.rules.set(first.name, first);
     topic.subscriptions.set(name.toLowerCase(), subscription);
+    this.#note(subscription);
     return subscription;
+  }
+
+  /** Throws for a property that an entity keeps for life. */
+  update(path: string, properties: Properties): Entity {
+    const entity = this.find(path);
+    checkProperties(properties);
+    checkKept(entity.properties, properties);
+    entity.properties = { ...entity.properties, ...properties };
+    this.#note(entity);
+    return entity;
+  }
+
+  /** Adds a rule to a subscription, or replaces the one of its name. */
+  setRule(subscription: Subscription, rule: Rule): void {
+    subscription.rules.set(rule.name, rule);
+    this.#note(subscription);
+  }
+
+  /** Throws a not-found. */
+  removeRule(subscription: Subscription, name: string): void {
+    if (!subscription.rules.delete(name)) {
+      throw entityNotFound(`${subscription.path}/Rules/${name}`);
+    }
+    this.#note(subscription);
   }
 
   topic(name: string): Topic {
@@ -85,6 +129,7 @@ export class Namespace {
     } else {
       this.#entities.delete(entity.path.toLowerCase());
     }
+    this.#journal?.append({ record: 'entity-gone', path: entity.path });
   }
 
   /** What a receiver of `path` receives from. */
@@ -131,17 +176,43 @@ export class Namespace {
     });
   }
 
-  close(): void {
-    clearInterval(this.#ticker);
+  /** Every entity, topics before their subscriptions. */
+  *entities(): Iterable<Entity> {
+    for (const entity of this.#entities.values()) {
+      yield entity;
+      if (entity.kind === 'topic') {
+        yield* entity.subscriptions.values();
+      }
+    }
   }
 
-  readonly #forward = (path: string, content: Content): void => {
+  /** From now on all that happens is written down. */
+  keepIn(journal: Journal): void {
+    this.#journal = journal;
+  }
+
+  /** Must come before an answer that tells that something is stored. */
+  flush(): void {
+    this.#journal?.flush();
+  }
+
+  close(): void {
+    clearInterval(this.#ticker);
+    this.#journal?.close();
+    this.#journal = undefined;
+  }
+
+  #forward(path: string, content: Content): void {
     const hops = Number(content.message_annotations?.[hopsAnnotation] ?? 0) + 1;
     if (hops > maxHops) {
       throw new Problem('MaxTransferHopCountExceeded', `The message passed ${maxHops} entities.`, 400);
     }
     this.send(path, [{ ...content, message_annotations: { ...content.message_annotations, [hopsAnnotation]: hops } }]);
-  };
+  }
+
+  #note(entity: Entity): void {
+    this.#journal?.append(entityRecord(entity));
+  }
 
   #demandSendable(path: string, contents: readonly Content[]): Queue | Topic {
     const entity = this.find(path);
@@ -162,14 +233,19 @@ export class Namespace {
 
   #tick(): void {
     const now = Date.now();
-    for (const entity of this.#entities.values()) {
-      const mailboxes =
-        entity.kind === 'queue'
-          ? entity.mailboxes
-          : [entity.schedule, ...[...entity.subscriptions.values()].flatMap((store: Store) => store.mailboxes)];
-      mailboxes.forEach((mailbox) => mailbox.tick(now));
+    for (const { mailboxes } of this.entities()) {
+      for (const mailbox of Object.values(mailboxes)) {
+        mailbox.tick(now);
+      }
     }
   }
+}
+
+/** What a journal says of an entity. */
+export function entityRecord(entity: Entity): EntityRecord {
+  const { kind, path, properties } = entity;
+  const rules = entity.kind === 'subscription' ? [...entity.rules.values()] : [];
+  return { record: 'entity', kind, path, properties, rules };
 }
 
 function take(entity: Queue | Topic, content: Content): void {

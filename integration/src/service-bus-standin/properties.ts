@@ -72,6 +72,15 @@ export function checkProperties(properties: Properties): void {
   }
 }
 
+/** Throws where an update changes what an entity is created with for good. */
+export function checkKept(before: Properties, after: Properties): void {
+  for (const name of ['RequiresSession', 'RequiresDuplicateDetection', 'EnablePartitioning']) {
+    if (after[name] !== undefined && after[name] !== before[name]) {
+      throw invalid(`SubCode=40000. The value for the ${name} property of an existing entity cannot be changed.`);
+    }
+  }
+}
+
 /** Of an ISO 8601 duration; the longest one is Infinity. */
 export function milliseconds(duration: string | undefined): number {
   const parts = /^P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:([\d.]+)S)?)?$/.exec(duration ?? '');

@@ -49,9 +49,9 @@ export function ruleRequest(namespace: Namespace, path: string, { kind, body }: 
     if (subscription.rules.has(name)) {
       throw new Problem('com.microsoft:entity-already-exists', `The rule '${name}' already exists.`, 409);
     }
-    subscription.rules.set(name, { name, filter: filterOf(body['rule-description'] as Fields) });
-  } else if (!subscription.rules.delete(name)) {
-    throw new Problem('amqp:not-found', `The messaging entity '${path}/Rules/${name}' could not be found.`, 404);
+    namespace.setRule(subscription, { name, filter: filterOf(body['rule-description'] as Fields) });
+  } else {
+    namespace.removeRule(subscription, name);
   }
   return { status: 200 };
 }

@@ -34,6 +34,7 @@ export function sendingLink(link: Receiver, options: SendingLinkOptions): LinkHa
           throw sizeExceeded(size, maxMessageSize);
         }
         namespace.send(path, contentsOf(message, delivery));
+        namespace.flush();
       } catch (error) {
         refuse(delivery, error);
         return;

@@ -1,6 +1,6 @@
 import type { Sender } from 'rhea';
 
-import { holdAttach, inside, types } from './amqp.ts';
+import { holdAttach, inside, refuseAttach, types } from './amqp.ts';
 import type { LinkHandler } from './link-handler.ts';
 import type { Mailbox } from './mailbox.ts';
 import { Problem } from './problem.ts';
@@ -73,13 +73,6 @@ function waitForNext(link: Sender, mailbox: Mailbox, { holder, take }: Waiting):
     clearTimeout(timer);
     mailbox.sessions.stopWaiting(waiter);
   };
-}
-
-/** A link is refused by an attach and a detach. */
-function refuseAttach(link: Sender, problem: Problem): void {
-  link.set_source(undefined as never);
-  link.open();
-  link.close({ condition: problem.condition, description: problem.description });
 }
 
 function timeoutOf(waitMs: number): Problem {

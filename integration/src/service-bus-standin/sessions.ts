@@ -21,6 +21,7 @@ interface SessionHost {
   released(sessionId: string, counts: boolean): void;
   changed(): void;
   due(at: number): void;
+  stateChanged(sessionId: string, state: Buffer | undefined): void;
 }
 
 interface HeldSession {
@@ -115,11 +116,22 @@ export class Sessions {
 
   setState(sessionId: string, state: Buffer | undefined): void {
     this.#demandHeld(sessionId);
+    this.restoreState(sessionId, state);
+    this.#host.stateChanged(sessionId, state);
+  }
+
+  /** Sets it without a lock. */
+  restoreState(sessionId: string, state: Buffer | undefined): void {
     if (state === undefined) {
       this.#states.delete(sessionId);
     } else {
       this.#states.set(sessionId, state);
     }
+  }
+
+  /** By session. */
+  get states(): ReadonlyMap<string, Buffer> {
+    return this.#states;
   }
 
   tick(now: number): void {

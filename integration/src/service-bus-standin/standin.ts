@@ -1,9 +1,10 @@
 import type { Server } from 'node:http';
 
-import { AmqpServer } from './amqp-server.ts';
+import { AmqpServer, type Tls } from './amqp-server.ts';
+import { openNamespace } from './durable-namespace.ts';
 import { Faults } from './faults.ts';
 import { listenForManagement, portOf } from './management-server.ts';
-import { Namespace } from './namespace.ts';
+import type { Namespace } from './namespace.ts';
 import type { Access } from './token.ts';
 
 export interface StandinOptions {
@@ -15,6 +16,10 @@ export interface StandinOptions {
   /** Of a message or a batch, in bytes. */
   readonly maxMessageSize: number;
   readonly idleTimeoutMs: number;
+  /** Speaks TLS on both ports. */
+  readonly tls?: Tls;
+  /** A file that keeps all that is stored, and from which it begins. */
+  readonly journal?: string;
 }
 
 /** Both ports of the stand-in and what is behind them, in this process. */
@@ -39,11 +44,11 @@ interface Ports {
 
 /** Resolves once both ports listen. */
 export async function listen(options: StandinOptions): Promise<Standin> {
-  const namespace = new Namespace();
+  const namespace = openNamespace(options.journal);
   const faults = new Faults();
   const open = async (port: number, managementPort: number): Promise<Ports> => ({
     amqp: await AmqpServer.listen({ ...options, namespace, faults, port }),
-    management: await listenForManagement(namespace, options.access, managementPort),
+    management: await listenForManagement({ ...options, namespace }, managementPort),
   });
   let ports = await open(options.port, options.managementPort);
   const port = ports.amqp.port;

@@ -1,6 +1,8 @@
 import type { Content } from './amqp.ts';
 import type { Entry } from './entry.ts';
+import type { Journal } from './journal.ts';
 import { checkSession, Mailbox, type MailboxOwner } from './mailbox.ts';
+import { MailboxLog } from './mailbox-log.ts';
 import type { DeadLetterCause, MailboxSettings } from './mailbox-settings.ts';
 import { mailboxSettings, type Properties } from './properties.ts';
 import { Problem } from './problem.ts';
@@ -8,6 +10,14 @@ import { pathOf } from './token.ts';
 
 /** Sends to another entity. Throws where that is not possible. */
 export type Forward = (path: string, content: Content) => void;
+
+export type MailboxName = 'dead' | 'main' | 'transferDead';
+
+/** What a store needs of the namespace. */
+export interface Surroundings {
+  readonly forward: Forward;
+  readonly journal: () => Journal | undefined;
+}
 
 /** A queue or a subscription: its messages and its two dead letter queues. */
 export class Store {
@@ -20,18 +30,22 @@ export class Store {
   #properties: Properties;
   #settings: MailboxSettings;
 
-  constructor(path: string, properties: Properties, forward: Forward) {
+  constructor(path: string, properties: Properties, surroundings: Surroundings) {
     this.path = path;
     this.#properties = properties;
     this.#settings = mailboxSettings(properties);
-    this.#forward = forward;
-    this.main = new Mailbox({
-      settings: () => this.#settings,
-      deadLetter: (entry, cause) => this.#deadLetter(entry, cause),
-      passOn: (content) => this.#passOn(content),
-    });
-    this.dead = new Mailbox(this.#ownDeadLetters());
-    this.transferDead = new Mailbox(this.#ownDeadLetters());
+    this.#forward = surroundings.forward;
+    const log = (name: MailboxName): MailboxLog => new MailboxLog(`${path}|${name}`, surroundings.journal);
+    this.main = new Mailbox(
+      {
+        settings: () => this.#settings,
+        deadLetter: (entry, cause) => this.#deadLetter(entry, cause),
+        passOn: (content) => this.#passOn(content),
+      },
+      log('main'),
+    );
+    this.dead = new Mailbox(this.#ownDeadLetters(), log('dead'));
+    this.transferDead = new Mailbox(this.#ownDeadLetters(), log('transferDead'));
   }
 
   get properties(): Properties {
@@ -47,8 +61,8 @@ export class Store {
     return this.#settings;
   }
 
-  get mailboxes(): readonly Mailbox[] {
-    return [this.main, this.dead, this.transferDead];
+  get mailboxes(): Readonly<Record<MailboxName, Mailbox>> {
+    return { main: this.main, dead: this.dead, transferDead: this.transferDead };
   }
 
   #passOn(content: Content): boolean {
@@ -56,11 +70,11 @@ export class Store {
     if (to === undefined || to === '') {
       return false;
     }
-    // The sender has its answer first: what follows is no business of its own.
-    setImmediate(() => this.#forwardTo(to, content));
+    this.#forwardTo(to, content);
     return true;
   }
 
+  /** What comes of it is no business of the sender. */
   #forwardTo(to: string, content: Content): void {
     try {
       this.#forward(pathOf(to), content);
@@ -98,7 +112,6 @@ export class Store {
         timeToLiveMs: Infinity,
         deadLettersExpired: false,
       }),
-      deadLetter: (entry, cause) => this.dead.enqueue(withCause(entry.content, cause)),
       passOn: () => false,
     };
   }

@@ -1,13 +1,20 @@
 import type { Content } from './amqp.ts';
 import { Duplicates } from './duplicates.ts';
+import type { Journal } from './journal.ts';
 import { Mailbox } from './mailbox.ts';
+import { MailboxLog } from './mailbox-log.ts';
 import { mailboxSettings, type Properties, subscriptionDefaults } from './properties.ts';
 import { matches, type Rule } from './rule.ts';
-import { Store } from './store.ts';
+import { Store, type Surroundings } from './store.ts';
 
 export class Queue extends Store {
   readonly kind = 'queue' as const;
-  readonly duplicates: Duplicates = new Duplicates();
+  readonly duplicates: Duplicates;
+
+  constructor(path: string, properties: Properties, surroundings: Surroundings) {
+    super(path, properties, surroundings);
+    this.duplicates = duplicatesOf(path, surroundings.journal);
+  }
 }
 
 export class Subscription extends Store {
@@ -21,24 +28,31 @@ export class Topic {
   readonly path: string;
   readonly createdAt: Date = new Date();
   properties: Properties;
-  readonly duplicates: Duplicates = new Duplicates();
+  readonly duplicates: Duplicates;
   /** By name in lower case. */
   readonly subscriptions: Map<string, Subscription> = new Map();
   /** Holds what is scheduled, nothing else. */
   readonly schedule: Mailbox;
 
-  constructor(path: string, properties: Properties) {
+  constructor(path: string, properties: Properties, journal: () => Journal | undefined) {
     this.path = path;
     this.properties = properties;
+    this.duplicates = duplicatesOf(path, journal);
     const settings = mailboxSettings({ ...subscriptionDefaults });
-    this.schedule = new Mailbox({
-      settings: () => settings,
-      deadLetter: () => undefined,
-      passOn: (content) => {
-        this.distribute(content);
-        return true;
+    this.schedule = new Mailbox(
+      {
+        settings: () => settings,
+        passOn: (content) => {
+          this.distribute(content);
+          return true;
+        },
       },
-    });
+      new MailboxLog(`${path}|main`, journal),
+    );
+  }
+
+  get mailboxes(): { readonly main: Mailbox } {
+    return { main: this.schedule };
   }
 
   /** Gives every subscription with a rule that matches one copy. */
@@ -52,4 +66,8 @@ export class Topic {
       }
     }
   }
+}
+
+function duplicatesOf(path: string, journal: () => Journal | undefined): Duplicates {
+  return new Duplicates((id, at) => journal()?.append({ record: 'seen', path, id, at }));
 }
