@@ -8,12 +8,12 @@ import { type Entity, entitiesOf, nameOf, type SubscriptionEntity } from './serv
 
 /** Needs the Manage right. */
 export class ServiceBusAdmin implements Admin {
-  readonly client: ServiceBusAdministrationClient;
+  readonly #client: ServiceBusAdministrationClient;
   readonly #connection: ServiceBusConnection;
 
   constructor(connection: ServiceBusConnection) {
     this.#connection = connection;
-    this.client = administrationFor(connection.settings);
+    this.#client = administrationFor(connection.settings);
   }
 
   async apply(topology: Topology, signal: AbortSignal): Promise<readonly string[]> {
@@ -30,8 +30,8 @@ export class ServiceBusAdmin implements Admin {
     const { name, bindings } = queue;
     try {
       const [own, ...subscriptions] = await Promise.all([
-        this.client.getQueueRuntimeProperties(name),
-        ...bindings.map(({ topic }) => this.client.getSubscriptionRuntimeProperties(topic.name, name)),
+        this.#client.getQueueRuntimeProperties(name),
+        ...bindings.map(({ topic }) => this.#client.getSubscriptionRuntimeProperties(topic.name, name)),
       ]);
       return {
         // Those in somebody's hands included: the broker does not tell them apart.
@@ -53,17 +53,17 @@ export class ServiceBusAdmin implements Admin {
   }
 
   async #make(entity: Entity, signal: AbortSignal): Promise<string | undefined> {
-    const found = await find(this.client, entity, signal);
+    const found = await find(this.#client, entity, signal);
     if (found !== undefined) {
       this.#compare(entity, found);
       return undefined;
     }
     try {
-      await create(this.client, entity, this.#connection.settings, signal);
+      await create(this.#client, entity, this.#connection.settings, signal);
       return `Created ${entity.kind} "${nameOf(entity)}".`;
     } catch (cause) {
       if (!WaybillError.is(cause) || cause.code !== 'ALREADY_EXISTS') throw cause;
-      const other = await find(this.client, entity, signal);
+      const other = await find(this.#client, entity, signal);
       if (other !== undefined) this.#compare(entity, other);
       return undefined;
     }
@@ -74,10 +74,10 @@ export class ServiceBusAdmin implements Admin {
     const made: string[] = [];
     const there = new Set<string>();
     try {
-      for await (const rule of this.client.listRules(topic, name, { abortSignal: signal })) there.add(rule.name);
+      for await (const rule of this.#client.listRules(topic, name, { abortSignal: signal })) there.add(rule.name);
       for (const { name: rule, filter } of rulesOf(entity)) {
         if (there.has(rule)) continue;
-        await this.client.createRule(topic, name, rule, filter, { abortSignal: signal });
+        await this.#client.createRule(topic, name, rule, filter, { abortSignal: signal });
         made.push(`Created rule "${rule}" of subscription "${topic}/${name}".`);
       }
     } catch (cause) {

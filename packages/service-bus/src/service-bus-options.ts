@@ -65,7 +65,7 @@ const schema = z
     connectionString: connectionString.optional(),
     namespace: z
       .string()
-      .regex(/^[a-zA-Z0-9.-]+$/, 'must be a host, without "sb://" and "/"')
+      .regex(/^[a-zA-Z0-9.-]+(:\d+)?$/, 'must be a host, without "sb://" and "/"')
       .optional(),
     credential: z
       .custom<TokenCredential>(
