@@ -1,7 +1,21 @@
 import type { BatchError, Delivery } from '@waybill/core/driver';
 import { expect, test } from 'vitest';
 
-import { consume, eventually, failureOf, idOf, message, ownStandin, place, settleAll, several, signal, start, take, work } from './kit.ts';
+import {
+  consume,
+  eventually,
+  failureOf,
+  idOf,
+  message,
+  ownStandin,
+  place,
+  settleAll,
+  several,
+  signal,
+  start,
+  take,
+  work,
+} from './kit.ts';
 
 const own = ownStandin();
 
@@ -15,18 +29,21 @@ async function rejected(driver: ReturnType<typeof start>, count: number, ordered
   return { ...found, consumer };
 }
 
-test.each([false, true])('a rejected message keeps its bytes and headers, and gets ours (ordered: %s)', async (ordered) => {
-  const driver = start(own.broker);
-  const { queue } = await rejected(driver, 1, ordered);
-  const lane = await consume(driver, queue, 'dead');
-  const [letter] = await take(lane, 1);
-  expect(Buffer.from(letter?.body ?? []).toString()).toBe('{"id":"m-0"}');
-  expect(letter?.headers).toEqual({ own: 'yes', waybill: '{"reason":"no"}' });
-  expect(letter?.brokerReason).toBeUndefined();
-  expect((letter?.raw as { deadLetterReason?: string }).deadLetterReason).toBe('no');
-  await settleAll(lane, letter === undefined ? [] : [letter]);
-  await eventually(async () => expect(await driver.admin?.depth(queue)).toMatchObject({ ready: 0, deadLettered: 0 }));
-});
+test.each([false, true])(
+  'a rejected message keeps its bytes and headers, and gets ours (ordered: %s)',
+  async (ordered) => {
+    const driver = start(own.broker);
+    const { queue } = await rejected(driver, 1, ordered);
+    const lane = await consume(driver, queue, 'dead');
+    const [letter] = await take(lane, 1);
+    expect(Buffer.from(letter?.body ?? []).toString()).toBe('{"id":"m-0"}');
+    expect(letter?.headers).toEqual({ own: 'yes', waybill: '{"reason":"no"}' });
+    expect(letter?.brokerReason).toBeUndefined();
+    expect((letter?.raw as { deadLetterReason?: string }).deadLetterReason).toBe('no');
+    await settleAll(lane, letter === undefined ? [] : [letter]);
+    await eventually(async () => expect(await driver.admin?.depth(queue)).toMatchObject({ ready: 0, deadLettered: 0 }));
+  },
+);
 
 test('a letter of the broker says its reason', async () => {
   const driver = start(own.broker, { maxDeliveries: 3 });
@@ -118,7 +135,9 @@ test('purge empties one lane, what is delayed and the letters of subscriptions i
   await driver.send(several('w', 5, queue), signal());
   await driver.send(several('d', 2, queue, { notBefore: Date.now() + 60_000 }), signal());
   const purging = start(own.broker);
-  await eventually(async () => expect(await purging.admin?.depth(queue)).toMatchObject({ deadLettered: 3, delayed: 2 }));
+  await eventually(async () =>
+    expect(await purging.admin?.depth(queue)).toMatchObject({ deadLettered: 3, delayed: 2 }),
+  );
   await purging.admin?.purge(queue, 'dead');
   expect(await purging.admin?.depth(queue)).toMatchObject({ deadLettered: 0, delayed: 2 });
 });

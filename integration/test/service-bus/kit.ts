@@ -89,7 +89,12 @@ export function work(queue: Queue): OutgoingMessage['target'] {
 }
 
 /** `count` messages `<name>-0`, `<name>-1`, … to a queue. */
-export function several(name: string, count: number, queue: Queue, more: Partial<OutgoingMessage> = {}): OutgoingMessage[] {
+export function several(
+  name: string,
+  count: number,
+  queue: Queue,
+  more: Partial<OutgoingMessage> = {},
+): OutgoingMessage[] {
   return Array.from({ length: count }, (_, index) => message(`${name}-${index}`, work(queue), more));
 }
 

@@ -1,7 +1,21 @@
 import { BatchError } from '@waybill/core/driver';
 import { expect, test } from 'vitest';
 
-import { consume, eventually, failureOf, idOf, message, ownStandin, place, several, signal, start, take, unique, work } from './kit.ts';
+import {
+  consume,
+  eventually,
+  failureOf,
+  idOf,
+  message,
+  ownStandin,
+  place,
+  several,
+  signal,
+  start,
+  take,
+  unique,
+  work,
+} from './kit.ts';
 
 const own = ownStandin();
 
@@ -35,7 +49,11 @@ test('a topic without a bound queue takes messages', async () => {
 test('what goes to a missing entity fails as NOT_FOUND, and the others of its batch are stored', async () => {
   const driver = start(own.broker);
   const { queue } = await place(driver);
-  const batch = [message('one', work(queue)), message('two', { topic: 'nowhere' }), message('three', { queue: 'none', lane: 'work' })];
+  const batch = [
+    message('one', work(queue)),
+    message('two', { topic: 'nowhere' }),
+    message('three', { queue: 'none', lane: 'work' }),
+  ];
   const error = (await failureOf(driver.send(batch, signal()))) as BatchError;
   expect(error.failures.map(({ index, error: { code } }) => [index, code])).toEqual([
     [1, 'NOT_FOUND'],

@@ -52,25 +52,32 @@ test('a link that the broker detaches is made again by receive, and what came on
   const consumer = await consume(driver, queue);
   const deliveries = await take(consumer, 2);
   await own.broker.detachLinks(queue.name);
-  await driver.send([message('later', work(queue))], signal()).catch(() => driver.send([message('later', work(queue))], signal()));
+  await driver
+    .send([message('later', work(queue))], signal())
+    .catch(() => driver.send([message('later', work(queue))], signal()));
   expect((await take(consumer, 1)).map(idOf)).toEqual(['later']);
   await eventually(() => settleAll(consumer, deliveries));
   expect(await driver.admin?.depth(queue)).toMatchObject({ ready: 1 });
 });
 
-test.each([false, true])('a broker that was gone for a while is used again without a new driver (ordered: %s)', async (ordered) => {
-  const driver = start(own.broker);
-  const { queue } = await place(driver, ordered);
-  const consumer = await consume(driver, queue);
-  await own.broker.goDown();
-  const receiving = await failureOf(consumer.receive(1, signal(5_000)).then(() => consumer.receive(1, signal(5_000))));
-  expect(receiving.retryable).toBe(true);
-  const sending = await failureOf(driver.send([message('one', work(queue))], signal()));
-  expect(sending.code).toBe('UNAVAILABLE');
-  await own.broker.comeUp();
-  await eventually(() => driver.send([message('two', work(queue))], signal()));
-  expect((await take(consumer, 1)).map(idOf)).toEqual(['two']);
-});
+test.each([false, true])(
+  'a broker that was gone for a while is used again without a new driver (ordered: %s)',
+  async (ordered) => {
+    const driver = start(own.broker);
+    const { queue } = await place(driver, ordered);
+    const consumer = await consume(driver, queue);
+    await own.broker.goDown();
+    const receiving = await failureOf(
+      consumer.receive(1, signal(5_000)).then(() => consumer.receive(1, signal(5_000))),
+    );
+    expect(receiving.retryable).toBe(true);
+    const sending = await failureOf(driver.send([message('one', work(queue))], signal()));
+    expect(sending.code).toBe('UNAVAILABLE');
+    await own.broker.comeUp();
+    await eventually(() => driver.send([message('two', work(queue))], signal()));
+    expect((await take(consumer, 1)).map(idOf)).toEqual(['two']);
+  },
+);
 
 test('a broker that says nothing is given up, and found again', async () => {
   const driver = start(own.broker, { leaseMs: 20_000, timeoutMs: 1_000 });
@@ -87,9 +94,11 @@ test('a broker that says nothing is given up, and found again', async () => {
   } finally {
     own.broker.unpause();
   }
-  await eventually(() => settleAll(consumer, deliveries).catch((error: { code: string }) => {
-    if (error.code !== 'LEASE_LOST') throw error;
-  }));
+  await eventually(() =>
+    settleAll(consumer, deliveries).catch((error: { code: string }) => {
+      if (error.code !== 'LEASE_LOST') throw error;
+    }),
+  );
   expect(await driver.admin?.depth(queue)).toMatchObject({ ready: 0 });
 });
 

@@ -8,7 +8,22 @@ import { serviceBus } from '@waybill/service-bus';
 import { expect, test } from 'vitest';
 
 import { startServiceBusStandin } from '../../src/service-bus-standin.ts';
-import { afterwards, consume, eventually, failureOf, idOf, message, ownStandin, place, several, signal, start, take, unique, work } from './kit.ts';
+import {
+  afterwards,
+  consume,
+  eventually,
+  failureOf,
+  idOf,
+  message,
+  ownStandin,
+  place,
+  several,
+  signal,
+  start,
+  take,
+  unique,
+  work,
+} from './kit.ts';
 
 const own = ownStandin();
 
@@ -44,10 +59,19 @@ test('another type is added to a subscription, and none is removed', async () =>
   const [queue] = topology.queues;
   const [topic] = topology.topics;
   await driver.admin?.apply(topology, signal());
-  const wider = { ...topology, queues: topology.queues.map((each) => ({ ...each, bindings: each.bindings.map((binding) => ({ ...binding, types: ['b'] })) })) };
+  const wider = {
+    ...topology,
+    queues: topology.queues.map((each) => ({
+      ...each,
+      bindings: each.bindings.map((binding) => ({ ...binding, types: ['b'] })),
+    })),
+  };
   expect(await driver.admin?.apply(wider, signal())).toHaveLength(1);
   const target = { topic: topic?.name ?? '' };
-  await driver.send(['a', 'b', 'c'].map((type) => message(type, target, { type })), signal());
+  await driver.send(
+    ['a', 'b', 'c'].map((type) => message(type, target, { type })),
+    signal(),
+  );
   const consumer = await consume(driver, queue as never);
   expect((await take(consumer, 2)).map(idOf).toSorted()).toEqual(['a', 'b']);
 });
@@ -58,7 +82,10 @@ test('types of any length and alphabet are told apart', async () => {
   const topology = bound(types);
   await driver.admin?.apply(topology, signal());
   const target = { topic: topology.topics[0]?.name ?? '' };
-  await driver.send([...types, 'ö'].map((type, index) => message(`m${index}`, target, { type })), signal());
+  await driver.send(
+    [...types, 'ö'].map((type, index) => message(`m${index}`, target, { type })),
+    signal(),
+  );
   const consumer = await consume(driver, topology.queues[0] as never);
   expect((await take(consumer, 4)).map(idOf).toSorted()).toEqual(['m0', 'm1', 'm2', 'm3']);
 });
@@ -80,7 +107,11 @@ test('verify names each thing that is missing, and makes none', async () => {
   const driver = start(own.broker);
   const topology = bound(['a']);
   const [topic, queue] = [topology.topics[0]?.name, topology.queues[0]?.name];
-  const missing = [`Queue "${queue}" is missing.`, `Topic "${topic}" is missing.`, `Subscription "${topic}/${queue}" is missing.`];
+  const missing = [
+    `Queue "${queue}" is missing.`,
+    `Topic "${topic}" is missing.`,
+    `Subscription "${topic}/${queue}" is missing.`,
+  ];
   expect(await driver.verify(topology, signal())).toEqual(missing);
   expect(await driver.verify(topology, signal())).toEqual(missing);
   await driver.admin?.apply(topology, signal());
@@ -90,7 +121,10 @@ test('verify names each thing that is missing, and makes none', async () => {
 test('depth counts exactly: ready, dead, delayed, and no guess of what is in flight', async () => {
   const driver = start(own.broker);
   const { queue } = await place(driver);
-  await driver.send([...several('m', 5, queue), message('late', work(queue), { notBefore: Date.now() + 60_000 })], signal());
+  await driver.send(
+    [...several('m', 5, queue), message('late', work(queue), { notBefore: Date.now() + 60_000 })],
+    signal(),
+  );
   const consumer = await consume(driver, queue, 'work', { maxInFlight: 2 });
   const [first] = await take(consumer, 1);
   await consumer.settle(first === undefined ? [] : [{ delivery: first, action: 'reject', reason: 'no', headers: {} }]);
@@ -101,7 +135,9 @@ test('depth counts exactly: ready, dead, delayed, and no guess of what is in fli
 
 test('without management rights everything works on what exists', async () => {
   const key = 'data+plane/key=';
-  const broker = await startServiceBusStandin({ access: { policies: [{ name: 'app', key, claims: ['Send', 'Listen'] }] } });
+  const broker = await startServiceBusStandin({
+    access: { policies: [{ name: 'app', key, claims: ['Send', 'Listen'] }] },
+  });
   afterwards(() => broker.stop());
   const { queue, topic, topology } = await place(start(broker));
   const connectionString = `Endpoint=sb://127.0.0.1:${broker.port};SharedAccessKeyName=app;SharedAccessKey=${key};UseDevelopmentEmulator=true;`;
@@ -151,9 +187,13 @@ test('the token of an identity opens a namespace with TLS', async () => {
   // Only the process as a whole can be told to trust a certificate.
   const certificate = join(await mkdtemp(join(tmpdir(), 'waybill-')), 'ca.pem');
   await writeFile(certificate, broker.ca ?? '');
-  const child = fork(new URL('with-token.mjs', import.meta.url), [`127.0.0.1:${broker.port}`, broker.managementUrl, token], {
-    env: { ...process.env, NODE_EXTRA_CA_CERTS: certificate },
-  });
+  const child = fork(
+    new URL('with-token.mjs', import.meta.url),
+    [`127.0.0.1:${broker.port}`, broker.managementUrl, token],
+    {
+      env: { ...process.env, NODE_EXTRA_CA_CERTS: certificate },
+    },
+  );
   const [answer] = (await once(child, 'message', { signal: signal() })) as [unknown];
   expect(answer).toEqual({ made: 1, id: 'one', ready: 1 });
 });

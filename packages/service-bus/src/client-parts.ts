@@ -1,4 +1,9 @@
-import type { ServiceBusClient, ServiceBusReceiver, ServiceBusSender, ServiceBusSessionReceiver } from '@azure/service-bus';
+import type {
+  ServiceBusClient,
+  ServiceBusReceiver,
+  ServiceBusSender,
+  ServiceBusSessionReceiver,
+} from '@azure/service-bus';
 
 /**
  * What the client has and does not show: credit, the events of links, the socket. The only file that knows; the version

@@ -56,7 +56,8 @@ export async function create(
   abortSignal: AbortSignal,
 ): Promise<void> {
   try {
-    if (entity.kind === 'queue') await client.createQueue(entity.name, { ...queueOptions(entity, settings), abortSignal });
+    if (entity.kind === 'queue')
+      await client.createQueue(entity.name, { ...queueOptions(entity, settings), abortSignal });
     else if (entity.kind === 'topic') await client.createTopic(entity.name, { supportOrdering: true, abortSignal });
     else {
       const options = { ...subscriptionOptions(entity, settings), abortSignal };

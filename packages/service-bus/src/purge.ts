@@ -86,7 +86,9 @@ async function cancelScheduled(life: ClientLife, queue: string): Promise<void> {
   for (;;) {
     const page = await life.whileAlive(receiver.peekMessages(PAGE, { fromSequenceNumber: from }));
     const last = page.at(-1)?.sequenceNumber;
-    const scheduled = page.filter(({ state }) => state === 'scheduled').map(({ sequenceNumber }) => sequenceNumber as Long);
+    const scheduled = page
+      .filter(({ state }) => state === 'scheduled')
+      .map(({ sequenceNumber }) => sequenceNumber as Long);
     if (scheduled.length > 0) await life.whileAlive(sender.cancelScheduledMessages(scheduled));
     if (last === undefined) break;
     from = last.add(1);

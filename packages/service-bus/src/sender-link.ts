@@ -37,7 +37,9 @@ export class SenderLink {
   }
 
   /** Fills transfers in order, each up to the link's own limit. Those that fit into none are left out of all. */
-  async pack(messages: readonly (readonly [index: number, message: ServiceBusMessage])[]): Promise<readonly Transfer[]> {
+  async pack(
+    messages: readonly (readonly [index: number, message: ServiceBusMessage])[],
+  ): Promise<readonly Transfer[]> {
     const transfers: Transfer[] = [];
     let batch = await this.#sender.createMessageBatch();
     let indexes: number[] = [];

@@ -36,7 +36,10 @@ export class ServiceBusAdmin implements Admin {
       return {
         // Those in somebody's hands included: the broker does not tell them apart.
         ready: own.activeMessageCount,
-        deadLettered: subscriptions.reduce((sum, { deadLetterMessageCount }) => sum + deadLetterMessageCount, own.deadLetterMessageCount),
+        deadLettered: subscriptions.reduce(
+          (sum, { deadLetterMessageCount }) => sum + deadLetterMessageCount,
+          own.deadLetterMessageCount,
+        ),
         delayed: own.scheduledMessageCount,
       };
     } catch (cause) {
@@ -103,7 +106,10 @@ function differenceOf(entity: Entity, found: Found, maxDeliveries: number): stri
   if (found.requiresSession !== requiresSession) {
     return `sessions: wanted ${String(requiresSession)} but current is ${String(found.requiresSession)}`;
   }
-  if (entity.kind === 'subscription' && found.forwardTo?.split('/').at(-1)?.toLowerCase() !== entity.name.toLowerCase()) {
+  if (
+    entity.kind === 'subscription' &&
+    found.forwardTo?.split('/').at(-1)?.toLowerCase() !== entity.name.toLowerCase()
+  ) {
     return `forwardTo: wanted "${entity.name}" but current is "${found.forwardTo ?? ''}"`;
   }
   return found.maxDeliveryCount < maxDeliveries

@@ -35,7 +35,11 @@ export class ServiceBusDeadLane {
     return { letters };
   }
 
-  async #peek(path: string, from: Long, max: number): Promise<ReturnType<ReturnType<typeof settlerOf>['peekMessages']>> {
+  async #peek(
+    path: string,
+    from: Long,
+    max: number,
+  ): Promise<ReturnType<ReturnType<typeof settlerOf>['peekMessages']>> {
     const life = this.#connection.life();
     try {
       const peeking = settlerOf(life, path).peekMessages(max, { fromSequenceNumber: from });

@@ -23,16 +23,25 @@ const RULES: readonly Rule[] = [
   {
     when: /^(UnauthorizedAccess|UnauthorizedRequestError) |Error 40[13] | 40[13] |SubCode=40100|InvalidSignature|unauthorized/i,
     code: 'PERMISSION_DENIED',
-    advice: 'Check the key or credential, and that it has the rights Send, Listen and, where entities are created, Manage.',
+    advice:
+      'Check the key or credential, and that it has the rights Send, Listen and, where entities are created, Manage.',
   },
   {
     when: /^MessageSizeExceeded |message-size-exceeded|exceeds? the (limit|maximum)/i,
     code: 'TOO_LARGE',
     advice: 'Send less; properties take 64 KiB.',
   },
-  { when: /requires sessions|sessionful|RequiresSession/i, code: 'CONFLICT', advice: 'The queue exists with other settings.' },
+  {
+    when: /requires sessions|sessionful|RequiresSession/i,
+    code: 'CONFLICT',
+    advice: 'The queue exists with other settings.',
+  },
   { when: /40901|conflicting operation/i, code: 'UNAVAILABLE', advice: 'Another one changes it at the same time.' },
-  { when: /^(MessagingEntityAlreadyExists|MessageEntityAlreadyExistsError) | 409 /, code: 'ALREADY_EXISTS', advice: '' },
+  {
+    when: /^(MessagingEntityAlreadyExists|MessageEntityAlreadyExistsError) | 409 /,
+    code: 'ALREADY_EXISTS',
+    advice: '',
+  },
   {
     when: /^(ServiceBusy|QuotaExceeded|ServerBusyError|QuotaExceededError) | (429|503) /,
     code: 'THROTTLED',
@@ -43,8 +52,16 @@ const RULES: readonly Rule[] = [
     code: 'UNAVAILABLE',
     advice: 'The entity is disabled: enable it in the portal.',
   },
-  { when: /CERT|self-signed|TLS|SSL|EPROTO/, code: 'INVALID_ARGUMENT', advice: 'Check the endpoint and its certificate.' },
-  { when: /^(ServiceTimeout|AbortError|OperationTimeoutError) /, code: 'TIMEOUT', advice: 'It may have been done or not.' },
+  {
+    when: /CERT|self-signed|TLS|SSL|EPROTO/,
+    code: 'INVALID_ARGUMENT',
+    advice: 'Check the endpoint and its certificate.',
+  },
+  {
+    when: /^(ServiceTimeout|AbortError|OperationTimeoutError) /,
+    code: 'TIMEOUT',
+    advice: 'It may have been done or not.',
+  },
   {
     when: /^(E[A-Z_]+|ServiceCommunicationProblem|SessionCannotBeLocked|REQUEST_SEND_ERROR|InsufficientCreditError|SendOperationFailedError) | 50\d /,
     code: 'UNAVAILABLE',
@@ -65,7 +82,9 @@ export function toWaybillError(error: unknown, attempted: string): WaybillError 
   const rule = RULES.find(({ when }) => when.test(subject));
   const advice = rule === undefined || rule.advice === '' ? '' : ` ${rule.advice}`;
   const said = facts.message.trim().replace(/\.$/, '');
-  return new WaybillError(rule?.code ?? 'UNKNOWN', `Could not ${attempted}: ${said}.${advice}`, { cause: plain(facts) });
+  return new WaybillError(rule?.code ?? 'UNKNOWN', `Could not ${attempted}: ${said}.${advice}`, {
+    cause: plain(facts),
+  });
 }
 
 interface Facts {
@@ -87,10 +106,12 @@ interface Told {
 }
 
 function factsOf(error: unknown): Facts {
-  if (typeof error !== 'object' || error === null) return { name: 'Error', code: 'Error', status: '', message: safe(error) };
+  if (typeof error !== 'object' || error === null)
+    return { name: 'Error', code: 'Error', status: '', message: safe(error) };
   const told = error as Told;
   // Node's own, of several addresses, has a code; the client's has not.
-  if (told.code === undefined && Array.isArray(told.errors) && told.errors.length > 0) return factsOf(told.errors.at(-1));
+  if (told.code === undefined && Array.isArray(told.errors) && told.errors.length > 0)
+    return factsOf(told.errors.at(-1));
   const name = text(told.name) ?? 'Error';
   return {
     name,

@@ -85,10 +85,15 @@ const schema = z
     timeoutMs: z.int().min(100).max(300_000).default(10_000),
     maxSessions: z.int().min(1).max(2_000).default(128),
     envelope: z.enum(['structured', 'binary']).default('structured'),
-    maxDelayMs: z.int().min(1_000).max(14 * DAY_MS).default(14 * DAY_MS),
+    maxDelayMs: z
+      .int()
+      .min(1_000)
+      .max(14 * DAY_MS)
+      .default(14 * DAY_MS),
   })
   .refine(
-    (value) => (value.connectionString === undefined) === (value.namespace !== undefined && value.credential !== undefined),
+    (value) =>
+      (value.connectionString === undefined) === (value.namespace !== undefined && value.credential !== undefined),
     'give either connectionString, or namespace and credential',
   );
 

@@ -35,7 +35,12 @@ export function entitiesOf({ topics, queues }: Topology): readonly Entity[] {
     ...queues.map(({ name, ordered }): QueueEntity => ({ kind: 'queue', name, requiresSession: ordered })),
     ...[...names].map((name): TopicEntity => ({ kind: 'topic', name })),
     ...queues.flatMap(({ name, bindings }) =>
-      bindings.map(({ topic, types }): SubscriptionEntity => ({ kind: 'subscription', topic: topic.name, name, types })),
+      bindings.map(({ topic, types }): SubscriptionEntity => ({
+        kind: 'subscription',
+        topic: topic.name,
+        name,
+        types,
+      })),
     ),
   ];
 }

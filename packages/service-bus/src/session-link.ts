@@ -41,12 +41,7 @@ export class SessionLink {
   #isFirst = true;
   #over = false;
 
-  constructor(
-    life: ClientLife,
-    receiver: ServiceBusSessionReceiver,
-    settings: SessionSettings,
-    events: SessionEvents,
-  ) {
+  constructor(life: ClientLife, receiver: ServiceBusSessionReceiver, settings: SessionSettings, events: SessionEvents) {
     this.life = life;
     this.receiver = receiver;
     this.#settings = settings;

@@ -41,7 +41,11 @@ export async function settleAll(life: ClientLife, tasks: readonly Task[]): Promi
     const fail = (cause: unknown): void => {
       if (open.has(index)) failures.push({ index, error: refusalOf(cause, settlement) });
     };
-    waiting.push(perform(task).catch(fail).finally(() => open.delete(index)));
+    waiting.push(
+      perform(task)
+        .catch(fail)
+        .finally(() => open.delete(index)),
+    );
   };
   for (const task of tasks) if (task.settlement.action === 'accept') start(task);
   for (const task of tasks) {

@@ -33,13 +33,17 @@ function sessionOf({ key, id }: OutgoingMessage): string {
 /** Why the broker would refuse it, told before it is sent. */
 export function refusalOf({ id, body, headers }: OutgoingMessage, maxMessageBytes: number): WaybillError | undefined {
   const properties = propertyBytes(headers);
-  if (properties > PROPERTY_BYTES) return tooLarge(`The headers of message ${id} have ${properties} bytes`, PROPERTY_BYTES);
+  if (properties > PROPERTY_BYTES)
+    return tooLarge(`The headers of message ${id} have ${properties} bytes`, PROPERTY_BYTES);
   const bytes = body.byteLength + properties;
   return bytes > maxMessageBytes ? tooLarge(`Message ${id} has ${bytes} bytes`, maxMessageBytes) : undefined;
 }
 
 /** Why the broker could not keep these properties on a dead letter. */
-export function propertyRefusal(position: string, headers: Readonly<Record<string, unknown>>): WaybillError | undefined {
+export function propertyRefusal(
+  position: string,
+  headers: Readonly<Record<string, unknown>>,
+): WaybillError | undefined {
   const bytes = propertyBytes(headers);
   return bytes > PROPERTY_BYTES
     ? tooLarge(`The headers of the dead letter ${position} have ${bytes} bytes`, PROPERTY_BYTES)
