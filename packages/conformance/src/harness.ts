@@ -18,7 +18,9 @@ export interface Faults {
   pause(on: boolean): Promise<void>;
   /** Ends the broker as a crash does: with all its nodes, or of a cluster one that the session's queues are on. */
   kill(extent?: Extent): Promise<void>;
-  /** Brings back whatever was killed, with what it had stored. */
+  /** Ends the broker in order, once it has written down what it stored: for one that loses that in a crash. */
+  stop(): Promise<void>;
+  /** Brings back whatever was killed or stopped, with what it had stored. */
   start(): Promise<void>;
   /** While on, copies to the dead lane of this queue are not stored. It holds no letter then. */
   refuseDeadLane(queue: Queue, on: boolean): Promise<void>;
@@ -75,6 +77,8 @@ export interface Harness {
   readonly nodes?: number;
   /** Every session has a whole broker of its own, so that no fault reaches another one's. @default false */
   readonly isolated?: boolean;
+  /** Scenarios that this broker cannot pass though its driver is right, by id, and why: where it deviates from what it stands for. */
+  readonly except?: Readonly<Record<string, string>>;
   /** Words that must appear in no error, event or report: passwords. */
   readonly secrets?: readonly string[];
   /** How soon a depth is true once nothing moves, where that is sooner than is promised. @default 90_000 */

@@ -11,7 +11,7 @@ import {
 import type { Capabilities, Queue, Topology } from '@waybill/core/driver';
 import * as contracts from './contracts.ts';
 import { eventually } from './eventually.ts';
-import type { DriverSettings, Faults, Harness, Session } from './harness.ts';
+import type { DriverSettings, Extent, Faults, Harness, Session } from './harness.ts';
 import { History, noteEvent, recorded } from './history.ts';
 import type { Program, Report } from './program.ts';
 import { startWorker, type Worker } from './worker.ts';
@@ -70,6 +70,12 @@ export class Kit {
 
   get faults(): Faults {
     return this.session.faults as Faults;
+  }
+
+  /** Ends the broker, or a node of it, as hard as it survives: a kill, or else a stop. `faults.start` brings it back. */
+  async down(extent: Extent = 'broker'): Promise<void> {
+    if (this.harness.faults.includes('kill')) await this.faults.kill(extent);
+    else await this.faults.stop();
   }
 
   /** The broker's form of a queue, as faults take it. */

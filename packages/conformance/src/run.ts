@@ -1,7 +1,7 @@
 import { inspect } from 'node:util';
 import type { FaultName, Harness } from './harness.ts';
 import { Kit, Unmet } from './kit.ts';
-import { type Scenario, undeclaredNeed } from './scenario.ts';
+import { missingFault, type Scenario, undeclaredNeed } from './scenario.ts';
 import { SCENARIOS } from './scenarios/all.ts';
 import { proveRefusal } from './undeclared.ts';
 
@@ -71,7 +71,9 @@ export async function runScenario(harness: Harness, scenario: Scenario): Promise
     durationMs: Date.now() - startedAt,
     ...(note === undefined ? {} : { note }),
   });
-  const missing = scenario.faults?.find((fault) => !harness.faults.includes(fault));
+  const exception = harness.except?.[id];
+  if (exception !== undefined) return result('not applicable', exception);
+  const missing = missingFault(scenario, harness.faults);
   if (missing !== undefined) return result('not applicable', reasonOf(harness, missing));
   try {
     const kit = new Kit(harness, await harness.open());

@@ -6,6 +6,9 @@ import type { Kit } from './kit.ts';
 /** What a driver must declare for a scenario to make sense. */
 export type Need = 'ordering' | 'delay' | 'admin';
 
+/** `down`: the broker is killed, or stopped where it keeps nothing through a kill ({@link Kit.down}). */
+export type Needed = FaultName | 'down';
+
 /** One proof of one guarantee. */
 export interface Scenario {
   /** Stable: reports and `--only` name it. */
@@ -14,7 +17,7 @@ export interface Scenario {
   /** What holds, in the present tense. */
   readonly sentence: string;
   readonly needs?: readonly Need[];
-  readonly faults?: readonly FaultName[];
+  readonly faults?: readonly Needed[];
   /** How long it may take, in ms. */
   readonly deadlineMs: number;
   /** Part of the quick set. @default false */
@@ -22,6 +25,13 @@ export interface Scenario {
   /** Its faults concern the whole broker: nothing else runs meanwhile. @default false */
   readonly alone?: boolean;
   readonly run: (kit: Kit) => Promise<void>;
+}
+
+/** The first fault of a scenario that a harness cannot do. */
+export function missingFault({ faults = [] }: Scenario, can: readonly FaultName[]): FaultName | undefined {
+  const down = can.includes('stop') ? 'stop' : 'kill';
+  const needed = faults.map((fault) => (fault === 'down' ? down : fault));
+  return needed.find((fault) => !can.includes(fault));
 }
 
 /** The first need of a scenario that a driver does not declare. */

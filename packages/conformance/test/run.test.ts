@@ -76,6 +76,37 @@ describe('a scenario', () => {
       note: 'no network',
     });
   });
+
+  it('that the broker cannot pass though its driver is right is not applicable, with the reason', async () => {
+    const failing = scenario(() => Promise.reject(new Error('it ran')));
+    expect(await runScenario(harness({}, { except: { test: 'it reorders' } }), failing)).toMatchObject({
+      outcome: 'not applicable',
+      note: 'it reorders',
+    });
+  });
+
+  it.each([
+    ['killed', ['kill', 'stop', 'start'], 'kill'],
+    ['stopped where a kill would lose what it stored', ['stop', 'start'], 'stop'],
+  ] as const)('that needs the broker down has it %s', async (_, faults, expected) => {
+    const calls: string[] = [];
+    const plain = harness();
+    const open: Harness['open'] = async () => ({
+      ...(await plain.open()),
+      faults: { kill: async () => void calls.push('kill'), stop: async () => void calls.push('stop') },
+    });
+    const down = scenario((kit) => kit.down(), { faults: ['down', 'start'] });
+    expect(await runScenario({ ...plain, faults, open }, down)).toMatchObject({ outcome: 'passed' });
+    expect(calls).toEqual([expected]);
+  });
+
+  it('that needs the broker down is not applicable where it can be neither killed nor stopped', async () => {
+    const down = scenario(async () => undefined, { faults: ['down', 'start'] });
+    expect(await runScenario(harness({}, { without: { kill: 'not ours' } }), down)).toMatchObject({
+      outcome: 'not applicable',
+      note: 'not ours',
+    });
+  });
 });
 
 describe('what a driver does not declare', () => {

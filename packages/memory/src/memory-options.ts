@@ -84,6 +84,8 @@ const schema = z
         maxHoldMs: atLeast(1).optional(),
         maxMessageBytes: atLeast(1).optional(),
         maxDeliveries: atLeast(2).optional(),
+        topics: z.boolean().optional(),
+        leaseMs: atLeast(1).optional(),
       })
       .optional(),
   })

@@ -126,7 +126,7 @@ export const atLeastOnce: readonly Scenario[] = [
     guarantee: 'at-least-once',
     sentence:
       'a broker that is killed and started while handlers run loses neither messages nor what their handlers sent; those that lost their message run again',
-    faults: ['kill', 'start'],
+    faults: ['down', 'start'],
     deadlineMs: 120_000,
     alone: true,
     async run(kit: Kit) {
@@ -157,7 +157,7 @@ export const atLeastOnce: readonly Scenario[] = [
       await sendWork(bus, range(60));
       const inTheMiddle = (): boolean => done.size >= 20 && range(3).every((n) => runs.some((run) => run.n === n));
       await kit.eventually('three handlers run and 20 have ended', inTheMiddle, 20_000);
-      await kit.faults.kill('node');
+      await kit.down('node');
       await kit.faults.start();
       await kit.eventually('all are handled', () => done.size >= 60, 25_000).catch(() => undefined);
       const missing = range(60).filter((n) => !done.has(n));

@@ -84,7 +84,7 @@ export const delayFaults: readonly Scenario[] = [
     guarantee: 'delay',
     sentence: 'what is delayed while the broker restarts comes once, neither early nor late',
     needs: ['delay'],
-    faults: ['kill', 'start'],
+    faults: ['down', 'start'],
     deadlineMs: 120_000,
     alone: true,
     async run(kit: Kit) {
@@ -92,7 +92,7 @@ export const delayFaults: readonly Scenario[] = [
       await bus.provision();
       await kit.worker({ queue: 'desk' }, CEILING);
       const sent = await sendDelayed(bus, [20_000, 8_000, 2_500], 5);
-      await kit.faults.kill('node');
+      await kit.down('node');
       await kit.faults.start();
       const upAt = Date.now();
       await allArrived(kit, sent, 60_000);

@@ -28,13 +28,13 @@ export const drainFaults: readonly Scenario[] = [
     id: 'drain-broker-killed',
     guarantee: 'drain',
     sentence: 'close ends within its deadline while the broker is dead, and what was held reaches another process',
-    faults: ['kill', 'start'],
+    faults: ['down', 'start'],
     deadlineMs: 120_000,
     alone: true,
     run: (kit) =>
       drainWithout(
         kit,
-        () => kit.faults.kill(),
+        () => kit.down(),
         () => kit.faults.start(),
       ),
   },

@@ -85,7 +85,7 @@ export const orderFaults: readonly Scenario[] = [
     sentence:
       'order per key and topic holds while processes come, close and are killed and the broker restarts; only kills, and sends that are not answered, make duplicates',
     needs: ['ordering'],
-    faults: ['kill', 'start', 'kill-process'],
+    faults: ['down', 'start', 'kill-process'],
     deadlineMs: 240_000,
     alone: true,
     async run(kit: Kit) {
@@ -206,7 +206,7 @@ class Churn {
 
   async #restartBroker(): Promise<void> {
     const from = Date.now();
-    await this.#kit.faults.kill('node');
+    await this.#kit.down('node');
     await this.#kit.faults.start();
     this.deaths.push({ from, until: Date.now() + NOTICED_MS });
   }

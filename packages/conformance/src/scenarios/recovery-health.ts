@@ -13,11 +13,11 @@ export const recoveryHealth: readonly Scenario[] = [
     guarantee: 'recovery',
     sentence:
       'a bus that is made while the broker is down waits for it: publishes and consumers go on once it is there, or end at their deadline, and health says down',
-    faults: ['kill', 'start'],
+    faults: ['down', 'start'],
     deadlineMs: 120_000,
     alone: true,
     async run(kit: Kit) {
-      await kit.faults.kill();
+      await kit.down();
       const handled: number[] = [];
       let waiting: Promise<unknown> | undefined;
       const calls: string[] = [];
@@ -80,7 +80,7 @@ export const recoveryHealth: readonly Scenario[] = [
     id: 'recovery-health',
     guarantee: 'recovery',
     sentence: 'an idle consumer tells by health and events that the broker is down and why, and that it is up again',
-    faults: ['kill', 'start'],
+    faults: ['down', 'start'],
     deadlineMs: 120_000,
     alone: true,
     async run(kit: Kit) {
@@ -89,7 +89,7 @@ export const recoveryHealth: readonly Scenario[] = [
       await consumeNotes(bus, handled);
       await kit.eventually('health is up', () => bus.health().status === 'up', 15_000);
       kit.same(bus.health().consumers[0]?.error, undefined, 'the error while it is up');
-      await kit.faults.kill();
+      await kit.down();
       try {
         await kit.eventually('health is down', () => bus.health().status === 'down', 20_000);
         kit.same(

@@ -104,7 +104,7 @@ export const recovery: readonly Scenario[] = [
     sentence:
       'publishes in flight and a consumer go on after the broker was killed and started: all are stored, in order per key, and handled by the same process',
     needs: ['ordering'],
-    faults: ['kill', 'start'],
+    faults: ['down', 'start'],
     deadlineMs: 180_000,
     alone: true,
     async run(kit: Kit) {
@@ -113,7 +113,7 @@ export const recovery: readonly Scenario[] = [
       const load = new Load(bus, 50);
       const publishing = load.publish(3_000, 400);
       await load.reaches(1_000);
-      await kit.faults.kill('node');
+      await kit.down('node');
       await sleep(2_000);
       await kit.faults.start();
       await publishing;

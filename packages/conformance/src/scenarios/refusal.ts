@@ -1,6 +1,6 @@
 import type { Bus, Driver } from '@waybill/core';
 import type { Capabilities } from '@waybill/core/driver';
-import { archive, desk, Moved, Noted, track, Work } from '../contracts.ts';
+import { archive, desk, Follow, Moved, Noted, outbox, track, Work } from '../contracts.ts';
 import type { Kit } from '../kit.ts';
 import type { Scenario } from '../scenario.ts';
 import { wrapDriver } from '../wrap-driver.ts';
@@ -28,6 +28,24 @@ export const refusal: readonly Scenario[] = [
       saysWhat(kit, error, ['"track"', 'ordered']);
       const bus = kit.bus({ uses: [Moved, desk], seam: lacking({ ordering: 'none' }) });
       kit.same(bus.topology().queues.length, 1, 'queues of a bus that asks for no order');
+    },
+  },
+  {
+    id: 'refusal-topics',
+    guarantee: 'refusal',
+    sentence: 'events on a driver without topics are refused when the bus is made, and commands work',
+    deadlineMs: 30_000,
+    quick: true,
+    async run(kit: Kit) {
+      const seam = lacking({ topics: false });
+      const error = await refusedBy(kit, () => kit.bus({ ...DESK, seam }), 'UNSUPPORTED');
+      saysWhat(kit, error, ['"conformance.noted"', 'topics']);
+      const bus = kit.bus({ uses: [outbox], seam });
+      kit.same(bus.topology().topics, [], 'topics of a bus of commands');
+      const handled: number[] = [];
+      await bus.consume(outbox, { [Follow.type]: ({ n }) => void handled.push(n) }, { retry: { delaysMs: [] } });
+      await bus.send(outbox, Follow, { n: 5 });
+      await kit.eventually('a command is handled', () => handled.includes(5), 20_000);
     },
   },
   {
@@ -128,11 +146,11 @@ export const refusal: readonly Scenario[] = [
     sentence:
       'while the broker is down a refusal comes at once and does not wait, and what only the broker can tell is refused once it is back',
     needs: ['admin'],
-    faults: ['kill', 'start'],
+    faults: ['down', 'start'],
     deadlineMs: 90_000,
     alone: true,
     async run(kit: Kit) {
-      await kit.faults.kill();
+      await kit.down();
       let consuming: Promise<unknown> = Promise.resolve();
       const verifying = kit.bus({ ...DESK, provision: 'verify' });
       try {

@@ -53,7 +53,7 @@ export const secrets: readonly Scenario[] = [
     sentence:
       'no credential shows while the broker is dead, neither of a bus that was connected nor of one that never was',
     needs: ['admin'],
-    faults: ['kill', 'start'],
+    faults: ['down', 'start'],
     deadlineMs: 120_000,
     alone: true,
     async run(kit: Kit) {
@@ -61,7 +61,7 @@ export const secrets: readonly Scenario[] = [
       const connected = kit.bus({ ...DESK, seam: watch.seam, sendTimeoutMs: SEND_TIMEOUT_MS });
       await connected.consume(desk, HANDLERS);
       await connected.publish(Noted, { n: 1 });
-      await kit.faults.kill();
+      await kit.down();
       try {
         const never = kit.bus({ ...DESK, seam: watch.seam, sendTimeoutMs: SEND_TIMEOUT_MS });
         for (const [name, bus] of Object.entries({ connected, never })) await failing(kit, watch, name, bus);

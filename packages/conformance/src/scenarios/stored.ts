@@ -100,7 +100,7 @@ export const stored: readonly Scenario[] = [
     sentence:
       'a publish that is stored without an answer, and cannot be tried again, ends with TIMEOUT: UNAVAILABLE would say that it is not there',
     needs: ['admin'],
-    faults: ['loseConfirms', 'kill', 'start'],
+    faults: ['loseConfirms', 'down', 'start'],
     deadlineMs: 90_000,
     alone: true,
     async run(kit: Kit) {
@@ -113,7 +113,7 @@ export const stored: readonly Scenario[] = [
       try {
         // Nobody can be asked meanwhile whether they are stored.
         await sleep(1_500);
-        await kit.faults.kill();
+        await kit.down();
         await publishing;
       } finally {
         await kit.faults.start();
@@ -130,7 +130,7 @@ export const stored: readonly Scenario[] = [
     sentence:
       'what resolved right before the broker was killed is there when it is back; what was rejected as UNAVAILABLE is not',
     needs: ['admin'],
-    faults: ['kill', 'start'],
+    faults: ['down', 'start'],
     deadlineMs: 120_000,
     alone: true,
     async run(kit: Kit) {
@@ -139,7 +139,7 @@ export const stored: readonly Scenario[] = [
       const load = new Publishes(bus);
       const publishing = load.publish(range(0, 100_000), 10);
       await kit.eventually('500 are stored', () => load.ids('stored').length >= 500, 20_000);
-      await kit.faults.kill('node');
+      await kit.down('node');
       const meanwhile = range(100_000, 100_050);
       try {
         await load.publish(meanwhile);

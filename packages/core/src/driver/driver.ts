@@ -70,6 +70,7 @@ export interface Topology {
 
 /** What a queue holds. What a broker cannot tell is absent, never 0. */
 export interface Depth {
+  /** Could be handed out now. A broker that cannot tell apart what is held counts it here, and `inFlight` is absent. */
   readonly ready: number;
   readonly deadLettered: number;
   readonly inFlight?: number;
@@ -82,6 +83,8 @@ export interface Capabilities {
   readonly ordering: 'none' | 'one-process' | 'key';
   /** A queue gets only the bound types; else the core drops the others, as {@link Driver.boundTypes} tells. */
   readonly filtersTypes: boolean;
+  /** False: queues only, so events are refused. @default true */
+  readonly topics?: boolean;
   /** 'bare' loses `headers`: the core then copies to the dead lane and rejects only what cannot be copied. */
   readonly reject: 'none' | 'bare' | 'annotated';
   /** 'structured' (the default everywhere): the body is the whole CloudEvent as JSON. */
@@ -95,6 +98,8 @@ export interface Capabilities {
   readonly maxMessageBytes: number;
   /** The broker's own delivery limit, a constant backstop. The core's crash limit is min(10, this - 1). */
   readonly maxDeliveries: number;
+  /** How long what a dead process held stays hidden, in ms. Absent: it is back as soon as its connection is gone. */
+  readonly leaseMs?: number;
 }
 
 /** What one call takes, how many may be open, and the least time between two. */

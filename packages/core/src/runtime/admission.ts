@@ -66,7 +66,7 @@ export class Admission {
     const free = sharesQueue || holding.size === 0;
     const cleared = free && this.#isolation.cleared && !this.#isolating;
     if (this.#stalled || cleared) return this.#open(subscription);
-    if (this.#isolating) return holding.size > 0 ? 0 : this.#isolate(subscription);
+    if (this.#isolating && !this.#stuck) return holding.size > 0 ? 0 : this.#isolate(subscription);
     return this.#room;
   }
 
@@ -79,18 +79,18 @@ export class Admission {
 
   /** Called every now and then; whether {@link room} should be asked again. */
   tick(): boolean {
-    const { clock, outcomes, scheduler, settler } = this.#options;
-    const stuck = outcomes.pending + settler.rejects > 0 && scheduler.running === 0;
-    this.#stalledSince = stuck ? (this.#stalledSince ?? clock.now()) : undefined;
+    const { clock, scheduler } = this.#options;
+    const stalls = this.#unstored > 0 && (scheduler.running === 0 || this.#stuck);
+    this.#stalledSince = stalls ? (this.#stalledSince ?? clock.now()) : undefined;
     const quiet = this.#isolation.isolated && !this.#isolating && this.#suspectAt + CLEARED_AFTER_MS <= clock.now();
     if (quiet) this.#isolation.clear();
-    return this.#stalled || quiet;
+    return this.#stalled || quiet || this.#stuck;
   }
 
   /** Runs what arrived and is held, or does with it what must be done instead. */
   take(task: Task): void {
     // A place was free: what kept the only one of an isolation has come to its end.
-    this.#stalledSince = undefined;
+    if (!this.#isolating) this.#stalledSince = undefined;
     const suspicion = this.#isolation.judge(task.delivery.deliveries, this.#options.holding.size - 1);
     if (!this.#isolation.isHarmless(task.delivery.deliveries)) this.#suspectAt = this.#options.clock.now();
     if (suspicion === 'isolate') this.#suspect(task);
@@ -131,11 +131,25 @@ export class Admission {
     this.#options.settler.release(task);
   }
 
+  /** Held until the broker takes their copies or letters. */
+  get #unstored(): number {
+    const { outcomes, settler } = this.#options;
+    return outcomes.pending + settler.rejects;
+  }
+
   /** Good messages flow while the copies of others cannot be stored. */
   get #stalled(): boolean {
+    return !this.#isolating && this.#isolation.isolated && this.#stalls;
+  }
+
+  /** The way into an isolation is held up until an outage is over: suspects wait for that, and others run meanwhile. */
+  get #stuck(): boolean {
+    return this.#isolating && this.#stalls;
+  }
+
+  get #stalls(): boolean {
     const { clock, ordered } = this.#options;
-    if (ordered || this.#isolating || !this.#isolation.isolated || this.#stalledSince === undefined) return false;
-    return this.#stalledSince + STALLED_MS <= clock.now();
+    return !ordered && this.#stalledSince !== undefined && this.#stalledSince + STALLED_MS <= clock.now();
   }
 
   async #open(subscription: Subscription): Promise<number> {

@@ -130,15 +130,20 @@ export function keyOf({ id, message }: DeadLetter): string {
   return `${message?.metadata.source ?? ''}\0${id}`;
 }
 
+export interface IdleOptions {
+  readonly signal?: AbortSignal | undefined;
+  readonly expected?: number | undefined;
+  /** What a dead process held comes again by `leaseMs`: that long is waited for what the lane still holds. */
+  readonly hidden?: { readonly leaseMs: number; readonly isAtEnd: () => Promise<boolean> } | undefined;
+}
+
 /** Batches until the lane brings nothing more; soon after `expected` letters, where that is known. */
 export async function* untilIdle(
   subscription: Subscription,
   clock: Clock,
-  {
-    signal,
-    expected = Number.POSITIVE_INFINITY,
-  }: { readonly signal?: AbortSignal | undefined; readonly expected?: number | undefined } = {},
+  { signal, expected = Number.POSITIVE_INFINITY, hidden }: IdleOptions = {},
 ): AsyncGenerator<readonly Delivery[]> {
+  let broughtAt = clock.now();
   for (let received = 0; ;) {
     const idle = new AbortController();
     const onAbort = (): void => idle.abort();
@@ -147,7 +152,12 @@ export async function* untilIdle(
     if (signal?.aborted === true) idle.abort();
     try {
       const batch = await subscription.receive(PAGE, idle.signal);
-      if (batch.length === 0) return;
+      if (batch.length === 0) {
+        const waits = hidden !== undefined && signal?.aborted !== true;
+        if (waits && clock.now() < broughtAt + hidden.leaseMs + IDLE_MS && !(await hidden.isAtEnd())) continue;
+        return;
+      }
+      broughtAt = clock.now();
       received += batch.length;
       yield batch;
     } finally {

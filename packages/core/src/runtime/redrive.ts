@@ -33,8 +33,13 @@ export interface RedriveEnvironment extends DeadLane {
   readonly store: (messages: readonly OutgoingMessage[]) => Promise<void>;
 }
 
-/** Letters that stay are held until the end, so that they are not met again; beyond this many they are appended anew. */
+/**
+ * Letters that stay are held until the end, so that they are not met again. Beyond this many they are appended anew, or,
+ * where the lane takes only what is rejected, more are held.
+ */
 const MOST_HELD = 1_000;
+/** Room for what is on its way. */
+const SPARE = 100;
 
 /**
  * Moves dead letters back to the queue they came from. A letter is accepted only after its copy is stored, so a kill
@@ -43,16 +48,18 @@ const MOST_HELD = 1_000;
 export async function redrive(environment: RedriveEnvironment, options: RedriveOptions): Promise<RedriveResult> {
   const { driver, queue, clock } = environment;
   const expected = await countLetters(environment);
+  const { leaseMs } = driver.capabilities;
   let lost: WaybillError | undefined;
   const subscription = await driver.subscribe(queue, 'dead', {
-    maxInFlight: MOST_HELD + 100,
+    maxInFlight: MOST_HELD + SPARE,
     onLost: (_, cause) => {
       lost = cause;
     },
   });
   const walk = new Walk(environment, options, subscription);
   try {
-    for await (const batch of untilIdle(subscription, clock, { signal: options.signal, expected })) {
+    const hidden = leaseMs === undefined ? undefined : { leaseMs, isAtEnd: () => walk.isAtEnd() };
+    for await (const batch of untilIdle(subscription, clock, { signal: options.signal, expected, hidden })) {
       if (lost !== undefined) throw lost;
       if (!(await walk.step(batch))) break;
     }
@@ -71,7 +78,9 @@ class Walk {
   /** By id, which redrive of it was moved. */
   readonly #moved = new Map<string, number>();
   readonly #kept = new Set<string>();
-  #held = 0;
+  /** Positions of the letters that stay with us until the subscription gives them back. */
+  readonly #held = new Set<string>();
+  #window = MOST_HELD + SPARE;
   #redriven = 0;
 
   constructor(environment: RedriveEnvironment, options: RedriveOptions, subscription: Subscription) {
@@ -85,6 +94,12 @@ class Walk {
     return { redriven: this.#redriven, kept: this.#kept.size };
   }
 
+  /** Whether the lane holds no more than what this walk holds itself, as far as the broker tells. */
+  async isAtEnd(): Promise<boolean> {
+    const left = await countLetters(this.#environment);
+    return left === undefined || left <= this.#held.size;
+  }
+
   /** False at the end of the walk. */
   async step(batch: readonly Delivery[]): Promise<boolean> {
     const copies: OutgoingMessage[] = [];
@@ -96,8 +111,11 @@ class Walk {
       const key = keyOf(letter.letter);
       const moved = this.#moved.get(key);
       const diedAgain = moved === undefined ? deadAt > this.#startedAt : redrives > moved;
-      // Died after the walk began, or was seen: it stays with us until the subscription gives it back.
-      if (diedAgain || this.#kept.has(key)) continue;
+      // Died after the walk began, or was seen.
+      if (diedAgain || this.#kept.has(key)) {
+        this.#held.add(delivery.position);
+        continue;
+      }
       ended = moved === undefined && this.#redriven >= (this.#options.max ?? Number.POSITIVE_INFINITY);
       if (ended) break;
       const copy = this.#copy(letter);
@@ -107,6 +125,7 @@ class Walk {
     }
     if (copies.length > 0) await this.#environment.store(copies);
     if (settled.length > 0) await this.#subscription.settle(settled).catch(ignoreLost);
+    if (this.#held.size + SPARE > this.#window) await this.#subscription.resize((this.#window *= 2));
     return !ended;
   }
 
@@ -122,8 +141,10 @@ class Walk {
       return backToWork(this.#environment, letter);
     }
     this.#kept.add(key);
-    this.#held += 1;
-    return this.#held <= MOST_HELD ? 'hold' : appendedAnew(this.#environment, letter);
+    const appends = this.#held.size >= MOST_HELD && this.#environment.driver.capabilities.reject !== 'annotated';
+    if (appends) return appendedAnew(this.#environment, letter);
+    this.#held.add(letter.letter.delivery.position);
+    return 'hold';
   }
 }
 

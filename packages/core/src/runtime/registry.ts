@@ -23,6 +23,7 @@ export class Registry {
       else throw new WaybillError('INVALID_ARGUMENT', '`uses` has something that is neither a contract nor a queue.');
     }
     const contracts = [...this.#contracts.values()];
+    checkTopics(contracts, driver);
     checkKeyedTopics(contracts);
     this.#checkCommands();
     const topics = topicsOf(contracts, prefix);
@@ -96,6 +97,15 @@ export class Registry {
       }
     }
   }
+}
+
+function checkTopics(contracts: readonly Contract[], { name, capabilities }: Driver): void {
+  const event = capabilities.topics === false ? contracts.find(isEvent) : undefined;
+  if (event === undefined) return;
+  throw new WaybillError(
+    'UNSUPPORTED',
+    `"${event.type}" is an event, and ${name} has no topics here: use a broker that has them, or send commands.`,
+  );
 }
 
 function topicsOf(contracts: readonly Contract[], prefix: string): ReadonlyMap<string, Topic> {

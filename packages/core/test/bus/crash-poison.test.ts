@@ -227,6 +227,34 @@ describe('a consumer', () => {
     expect(world.queue(notes)).toEqual({ ready: 0, inFlight: 0, delayed: 0, dead: 1 });
   });
 
+  it('goes into an isolation, and on, while the broker takes no copies of what failed before', async () => {
+    const world = new World({ capabilities: { reject: 'none' } });
+    const { bus, seam } = world.process();
+    const handled: number[] = [];
+    await bus.publish(Noted, { n: 99 });
+    const giveBack = await wornOut(world, notes, 4);
+    await bus.consume(notes, {
+      'note.taken': ({ n }) => {
+        if (n === 1) throw new Reject('no use for it');
+        handled.push(n);
+      },
+    });
+    await warmUp(() => bus.publish(Noted, { n: -1 }), world.time);
+    seam.refuse = ({ target }) => ('lane' in target && target.lane === 'dead' ? unavailable() : undefined);
+    await bus.publish(Noted, { n: 1 });
+    await world.time.advance(100);
+    await giveBack();
+    await world.time.advance(100);
+    for (const n of range(40)) await bus.publish(Noted, { n: n + 2 });
+    await world.time.advance(60_000);
+    const good = range(40).map((n) => n + 2);
+    expect(handled.filter((n) => n > 0).toSorted((a, b) => a - b)).toEqual(good);
+    seam.refuse = undefined;
+    await world.time.advance(30_000);
+    expect(handled).toContain(99);
+    expect(world.queue(notes)).toEqual({ ready: 0, inFlight: 0, delayed: 0, dead: 1 });
+  });
+
   it('stays isolated while each settlement takes its time, and condemns nobody by giving back', async () => {
     const world = new World();
     const { bus, seam } = world.process();

@@ -88,6 +88,50 @@ const BROKERS = [
   ['deduplication', { deduplicationMs: 3_600_000 }],
 ] as const;
 
+describe('a redrive', () => {
+  it.each([
+    ['waits for letters that a dead process hides until its lease ends', { leaseMs: 10_000 }, 3],
+    ['does not wait where nothing stays hidden', {}, 0],
+  ] as const)('%s', async (_, capabilities, returned) => {
+    const { world, bus, repair, handled } = await withLetters(3, new World({ leaseMs: 10_000, capabilities }));
+    repair();
+    const held = await world
+      .raw()
+      .subscribe({ ...notes, bindings: [] }, 'dead', { maxInFlight: 3, onLost: () => undefined });
+    expect(await held.receive(3, never)).toHaveLength(3);
+    expect(await redriven(world, bus, notes)).toEqual({ redriven: returned, kept: 0 });
+    await world.time.advance(1_000);
+    expect(handled).toHaveLength(returned);
+  });
+
+  it('does not wait for letters that it holds itself', async () => {
+    const world = new World({ leaseMs: 30_000, capabilities: { leaseMs: 30_000 } });
+    const { bus, repair } = await withLetters(5, world);
+    repair();
+    const startedAt = world.time.now();
+    expect(await redriven(world, bus, notes, { where: (letter) => numberOf(letter) > 2 })).toEqual({
+      redriven: 2,
+      kept: 3,
+    });
+    expect(world.time.now() - startedAt).toBeLessThan(5_000);
+  });
+
+  it.each([
+    ['holds all letters that stay where the lane takes only what is rejected', 'annotated', 0],
+    ['appends those beyond 1,000 anew elsewhere', 'none', 500],
+  ] as const)('%s', async (_, reject, appended) => {
+    const { world, bus, seam, repair } = await withLetters(1_500, new World({ capabilities: { reject } }));
+    repair();
+    let copies = 0;
+    seam.afterSend = (batch) => {
+      copies += batch.filter(({ target }) => 'lane' in target && target.lane === 'dead').length;
+    };
+    expect(await redriven(world, bus, notes, { where: () => false })).toEqual({ redriven: 0, kept: 1_500 });
+    expect(copies).toBe(appended);
+    expect(await listed(world, bus, notes)).toHaveLength(1_500);
+  });
+});
+
 describe.each(BROKERS)('redrive with %s', (_, options) => {
   it('returns letters to their queue with id and body, attempts from 1, and counts them', async () => {
     const { world, bus, repair, handled, seam, seen } = await withLetters(30, new World(options));

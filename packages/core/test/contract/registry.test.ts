@@ -106,6 +106,17 @@ describe('what a bus uses', () => {
     expect(busOf([invoices], { driver }).topology().queues).toHaveLength(1);
   });
 
+  it('refuses events where the driver has no topics, and takes commands', () => {
+    const driver = memory({ capabilities: { topics: false } }) as Driver;
+    expect(refusal(() => busOf([billing], { driver }))).toMatchObject({
+      code: 'UNSUPPORTED',
+      message: expect.stringMatching(
+        /is an event, and memory has no topics here: use a broker that has them/,
+      ) as string,
+    });
+    expect(busOf([invoices], { driver }).topology()).toMatchObject({ topics: [], queues: [{ bindings: [] }] });
+  });
+
   it('takes an ordered queue where one process at a time keeps the order', () => {
     const driver = memory({ capabilities: { ordering: 'one-process' } }) as Driver;
     expect(busOf([billing], { driver }).topology().queues[0]?.ordered).toBe(true);
