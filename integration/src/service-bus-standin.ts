@@ -96,10 +96,10 @@ export async function startServiceBusStandin(options: ServiceBusStandinOptions =
   const folder = durable ? await mkdtemp(join(tmpdir(), 'waybill-standin-')) : undefined;
   const args = [
     ...argumentsOf(ports, options),
-    ...(folder === undefined ? [] : ['--journal', join(folder, 'journal')]),
+    ...(folder === undefined ? [] : [`--journal=${join(folder, 'journal')}`]),
   ];
   const launch = (): Promise<Worker> =>
-    launchProcess([...args, ...(certificate === undefined ? [] : ['--tls', JSON.stringify(certificate)])]);
+    launchProcess([...args, ...(certificate === undefined ? [] : [`--tls=${JSON.stringify(certificate)}`])]);
   let worker = await launch();
   progress(`broker: a stand-in for Azure Service Bus listens on port ${ports.port}`);
   const kill = async (): Promise<void> => void (await worker.kill('SIGKILL'));
@@ -164,9 +164,11 @@ function connectionStringOf(port: number, tls: boolean): string {
 function argumentsOf(ports: Ports, { access = {}, maxMessageSize }: ServiceBusStandinOptions): string[] {
   const { port, managementPort, controlPort } = ports;
   return [
-    ...['--port', String(port), '--management-port', String(managementPort), '--control-port', String(controlPort)],
-    ...['--access', JSON.stringify(withOwnPolicy(access))],
-    ...(maxMessageSize === undefined ? [] : ['--max-message-size', String(maxMessageSize)]),
+    `--port=${port}`,
+    `--management-port=${managementPort}`,
+    `--control-port=${controlPort}`,
+    `--access=${JSON.stringify(withOwnPolicy(access))}`,
+    ...(maxMessageSize === undefined ? [] : [`--max-message-size=${maxMessageSize}`]),
   ];
 }
 

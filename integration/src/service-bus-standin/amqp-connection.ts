@@ -1,6 +1,6 @@
 import type { Receiver, Sender, Session } from 'rhea';
 
-import { type Content, inside, refuseAttach } from './amqp.ts';
+import { type Content, inside, mirror, refuseAttach } from './amqp.ts';
 import type { AmqpServerOptions } from './amqp-server.ts';
 import type { LinkHandler } from './link-handler.ts';
 import { managementNode } from './management-node.ts';
@@ -34,17 +34,16 @@ export class AmqpConnection {
 
   /** A client receives. */
   senderOpened(link: Sender): void {
-    const source = link.source as Sender['source'] | null;
+    mirror(link);
+    const { source } = inside(link).remote.attach;
     const address = (source?.address ?? '').replace(/^\//, '');
-    link.set_source(source ?? ({ address } as never));
-    link.set_target((link.target as Sender['target'] | null) ?? ({} as never));
     this.#attach(link, () => {
       if (address === cbs || management.test(address)) {
         return this.#replies.add(link);
       }
       this.#demand('Listen', address);
       const mailbox = this.#options.namespace.mailbox(address);
-      const wantsSession = source?.filter !== undefined && source.filter !== null && sessionFilter in source.filter;
+      const wantsSession = Object.hasOwn(source?.filter ?? {}, sessionFilter);
       this.#checkMode(address, wantsSession);
       return wantsSession ? sessionLink(link, address, mailbox) : receivingLink(link, address, mailbox);
     });
@@ -52,10 +51,8 @@ export class AmqpConnection {
 
   /** A client sends. */
   receiverOpened(link: Receiver): void {
-    const target = link.target as Receiver['target'] | null;
-    const address = (target?.address ?? '').replace(/^\//, '');
-    link.set_source((link.source as Receiver['source'] | null) ?? ({} as never));
-    link.set_target(target ?? ({ address } as never));
+    mirror(link);
+    const address = (inside(link).remote.attach.target?.address ?? '').replace(/^\//, '');
     this.#attach(link, () => {
       if (address === cbs) {
         return this.#replies.requests((request) => this.#putToken(request));

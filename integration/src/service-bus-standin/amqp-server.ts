@@ -38,7 +38,7 @@ export class AmqpServer {
   /** Resolves once it listens. */
   static async listen(options: AmqpServerOptions): Promise<AmqpServer> {
     const container = rhea.create_container({ id: 'service-bus-standin' });
-    container.sasl_server_mechanisms.enable_anonymous();
+    (container.sasl_server_mechanisms as { enable_anonymous(): void }).enable_anonymous();
     const server = container.listen({
       host: '127.0.0.1',
       port: options.port,
@@ -48,7 +48,7 @@ export class AmqpServer {
       receiver_options: { autoaccept: false, credit_window: 1000 },
       sender_options: { autosettle: false, treat_modified_as_released: false },
       // Without, answers wait 40 ms for each other.
-      ...{ tcp_no_delay: true },
+      tcp_no_delay: true,
     } as never);
     const amqp = new AmqpServer(server);
     amqp.#listenTo(container, options);

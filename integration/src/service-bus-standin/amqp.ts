@@ -1,6 +1,7 @@
 // What the stand-in uses of rhea, with the parts that its typings leave out.
+// oxlint-disable eslint/no-underscore-dangle -- That is how rhea names its inside.
 import rhea from 'rhea';
-import type { Connection, Delivery, Receiver, Sender, Session } from 'rhea';
+import type { Connection, Delivery, Receiver, Sender, Session, Source, TerminusOptions } from 'rhea';
 
 /** Sections of a message as rhea decodes them: properties and header fields side by side. */
 export interface Content {
@@ -39,7 +40,7 @@ interface Outcomes {
   decode(bytes: Buffer): Content;
 }
 
-const outcomes = rhea.message as unknown as Outcomes;
+const { message: outcomes } = rhea as unknown as { readonly message: Outcomes };
 
 export const decode = (bytes: Buffer): Content => outcomes.decode(bytes);
 export const encode = (content: object): Buffer => outcomes.encode(content);
@@ -54,11 +55,22 @@ interface Types {
   wrap_string(value: string): Typed;
 }
 
-export const types: Types = rhea.types as unknown as Types;
+const typed = rhea as unknown as { readonly types: Types };
+export const types: Types = typed.types;
 
 /** Type codes of the elements of an array. */
 export const longArray = 0x81;
 export const timestampArray = 0x83;
+
+/** Outcomes that rhea has yet to write. */
+type PendingOutcomes = { readonly id: number }[];
+
+interface Outgoing {
+  readonly next_delivery_id: number;
+  readonly next_pending_delivery: number;
+  readonly pending_dispositions: PendingOutcomes;
+  available(): number;
+}
 
 interface LinkInside {
   local: {
@@ -69,8 +81,9 @@ interface LinkInside {
       properties?: Readonly<Record<string, unknown>>;
     };
   };
+  remote: { attach: { source: Source | null; target: TerminusOptions | null } };
   state: { local_open: boolean; open_requests: number };
-  session: Session & { outgoing: { next_delivery_id: number; next_pending_delivery: number; available(): number } };
+  session: Session & { outgoing: Outgoing; incoming: { updated: PendingOutcomes } };
   credit: number;
   delivery_count: number;
   issue_flow: boolean;
@@ -128,6 +141,17 @@ export function prepareDrain(sender: Sender): void {
   };
 }
 
+/** Has the attach that answers name what the client's named. */
+export function mirror(link: Receiver | Sender): void {
+  const { source, target } = inside(link).remote.attach;
+  if (source !== null) {
+    link.set_source(source);
+  }
+  if (target !== null) {
+    link.set_target(target);
+  }
+}
+
 /** Tells the client that nothing comes any more for the credit it gave. */
 export function answerDrain(sender: Sender): void {
   inside(sender).issue_flow = true;
@@ -158,12 +182,29 @@ export function accept(delivery: Delivery): void {
 
 export function reject(delivery: Delivery, error: AmqpProblem): void {
   settle(delivery, outcomes.rejected({ error }));
+  withRefusals.add(pendingOutcomes(delivery));
+  keepApart(pendingOutcomes(delivery));
 }
 
 /** Settles on both sides: rhea keeps a delivery until then, and a link stalls at 2,048 of them. */
 function settle(delivery: Delivery, outcome: Described): void {
   delivery.update(true, outcome.described());
   (delivery as { remote_settled: boolean }).remote_settled = true;
+  if (withRefusals.has(pendingOutcomes(delivery))) {
+    keepApart(pendingOutcomes(delivery));
+  }
+}
+
+const withRefusals = new WeakSet<PendingOutcomes>();
+
+/** rhea writes a run of deliveries as one outcome, of which it does not look at the first two. Backwards there are no runs. */
+function keepApart(pending: PendingOutcomes): void {
+  pending.sort((left, right) => right.id - left.id);
+}
+
+function pendingOutcomes({ link }: Delivery): PendingOutcomes {
+  const { outgoing, incoming } = inside(link).session;
+  return link.is_sender() ? outgoing.pending_dispositions : incoming.updated;
 }
 
 /** Sends what needs no answer, such as a response. */

@@ -22,8 +22,8 @@ const parser = new XMLParser({
 
 /** The description inside an entry, such as the children of `QueueDescription`. Throws for what is none. */
 export function readEntry(xml: string, description: string): XmlNode {
-  const entry = child(parser.parse(xml) as XmlNode, 'entry');
-  const found = child(child(entry, 'content'), description);
+  const content = child(child(parser.parse(xml) as XmlNode, 'entry'), 'content');
+  const found = child(content, description);
   if (found === undefined) {
     throw invalid(`SubCode=40000. The body is no entry with a ${description}.`);
   }

@@ -1,5 +1,6 @@
 import { createServer, type IncomingMessage, type Server } from 'node:http';
 
+import type { Namespace } from './namespace.ts';
 import type { Properties } from './properties.ts';
 import type { Standin } from './standin.ts';
 
@@ -48,29 +49,52 @@ async function answer(standin: Standin, request: IncomingMessage): Promise<unkno
 }
 
 async function run(standin: Standin, command: Command): Promise<unknown> {
-  const { faults, namespace } = standin;
+  const { faults } = standin;
+  let result: unknown;
   switch (command.command) {
     case 'drop-connections':
-      return standin.amqp.dropConnections();
+      standin.amqp.dropConnections();
+      break;
     case 'detach-links':
-      return standin.amqp.detachLinks(command.entity);
+      standin.amqp.detachLinks(command.entity);
+      break;
     case 'refuse-sends':
-      return faults.refuseSends(command.entity, command.condition, command.description);
+      faults.refuseSends(command.entity, command.condition, command.description);
+      break;
     case 'throttle':
-      return faults.throttle(command.entities);
+      faults.throttle(command.entities);
+      break;
     case 'lose-answers':
-      return faults.loseAnswers(command.entity, command.count);
+      faults.loseAnswers(command.entity, command.count);
+      break;
     case 'down':
-      return standin.goDown();
+      standin.goDown();
+      break;
     case 'up':
-      return await standin.comeUp();
+      await standin.comeUp();
+      break;
     case 'count-connections':
-      return standin.amqp.connectionCount;
+      result = standin.amqp.connectionCount;
+      break;
     case 'create-queue':
-      return void namespace.createQueue(command.name, command.properties);
     case 'create-topic':
-      return void namespace.createTopic(command.name, command.properties);
     case 'create-subscription':
-      return void namespace.createSubscription(command.topic, command.name, command.properties);
+      create(standin.namespace, command);
   }
+  return result;
+}
+
+function create(namespace: Namespace, command: Extract<Command, { readonly properties: Properties }>): void {
+  switch (command.command) {
+    case 'create-queue':
+      namespace.createQueue(command.name, command.properties);
+      break;
+    case 'create-topic':
+      namespace.createTopic(command.name, command.properties);
+      break;
+    case 'create-subscription':
+      namespace.createSubscription(command.topic, command.name, command.properties);
+      break;
+  }
+  namespace.flush();
 }

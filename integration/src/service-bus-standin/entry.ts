@@ -41,10 +41,11 @@ export function newToken(): Buffer {
   return token;
 }
 
-/** The order of a GUID in a delivery tag, and back. */
+/** The bytes of a GUID as a delivery tag orders them, and back. */
+const tagOrder = [3, 2, 1, 0, 5, 4, 7, 6] as const;
+
 export function reorder(token: Buffer): Buffer {
-  const [a = 0, b = 0, c = 0, d = 0, e = 0, f = 0, g = 0, h = 0] = token;
-  return Buffer.concat([Buffer.from([d, c, b, a, f, e, h, g]), token.subarray(8)]);
+  return Buffer.concat([Buffer.from(tagOrder.map((index) => token[index] ?? 0)), token.subarray(8)]);
 }
 
 /** What is kept of a message that was sent. The service gives one without an id its own. */

@@ -1,7 +1,8 @@
 // Requests to `<entity>/$management`, as in the service's "AMQP 1.0: request-response-based operations".
 import { type Content, decode, longArray, timestampArray, types } from './amqp.ts';
 import { encodeEntry, type Entry } from './entry.ts';
-import type { Disposition, Mailbox } from './mailbox.ts';
+import type { Mailbox } from './mailbox.ts';
+import type { Disposition } from './mailbox-parts.ts';
 import type { Namespace } from './namespace.ts';
 import { invalid } from './problem.ts';
 import type { Answer, RequestHandler } from './request-link.ts';
@@ -94,20 +95,20 @@ function dispositionOf(body: Fields): Disposition {
   const reason = textOf(body['deadletter-reason']);
   const description = textOf(body['deadletter-description']);
   const modified = body['properties-to-modify'];
-  const properties = modified === undefined || modified === null ? {} : { properties: modified as Fields };
+  const properties = (modified ?? undefined) as Fields | undefined;
   switch (body['disposition-status']) {
     case 'completed':
       return { kind: 'complete' };
     case 'abandoned':
-      return { kind: 'abandon', ...properties };
+      return { kind: 'abandon', properties };
     case 'defered':
-      return { kind: 'defer', ...properties };
+      return { kind: 'defer', properties };
     case 'suspended':
       return {
         kind: 'dead-letter',
         ...(reason === undefined ? {} : { reason }),
         ...(description === undefined ? {} : { description }),
-        ...properties,
+        ...(properties === undefined ? {} : { properties }),
       };
     default:
       throw invalid(`There is no disposition '${String(body['disposition-status'])}'.`);

@@ -1,4 +1,4 @@
-import type { MailboxSettings } from './mailbox-settings.ts';
+import type { MailboxSettings } from './mailbox-parts.ts';
 import { invalid } from './problem.ts';
 
 /** Of an entity, by the names that management uses, such as `LockDuration`; durations in ISO 8601. */

@@ -3,7 +3,8 @@ import type { Delivery, Sender } from 'rhea';
 import { accept, answerDrain, creditOf, inside, prepareDrain, reject } from './amqp.ts';
 import { encodeEntry, type Entry, reorder } from './entry.ts';
 import type { LinkHandler } from './link-handler.ts';
-import type { Consumer, Disposition, Mailbox } from './mailbox.ts';
+import type { Mailbox } from './mailbox.ts';
+import type { Consumer, Disposition } from './mailbox-parts.ts';
 import { Problem } from './problem.ts';
 
 interface OutcomeFields {
@@ -72,7 +73,7 @@ function answerOutcome(delivery: Delivery, mailbox: Mailbox): void {
 function dispositionOf({ remote_state: state }: Delivery): Disposition | undefined {
   const fields = state as OutcomeFields | undefined;
   const { composite_type: outcome } = (state?.['constructor'] ?? {}) as { readonly composite_type?: string };
-  switch (outcome) {
+  switch (outcome ?? '') {
     case 'accepted':
       return { kind: 'complete' };
     case 'released':
@@ -80,7 +81,7 @@ function dispositionOf({ remote_state: state }: Delivery): Disposition | undefin
     case 'modified':
       return {
         kind: fields?.undeliverable_here === true ? 'defer' : 'abandon',
-        ...(fields?.message_annotations === undefined ? {} : { properties: fields.message_annotations }),
+        properties: fields?.message_annotations,
       };
     case 'rejected':
       return deadLetterOf(fields?.error?.info);

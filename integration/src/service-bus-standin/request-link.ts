@@ -1,6 +1,6 @@
 import type { Delivery, Sender } from 'rhea';
 
-import { accept, type Content, sendSettled } from './amqp.ts';
+import { accept, type Content, inside, sendSettled } from './amqp.ts';
 import type { LinkHandler } from './link-handler.ts';
 import { Problem } from './problem.ts';
 
@@ -17,8 +17,7 @@ export class ReplyLinks {
 
   add(link: Sender): LinkHandler {
     // The client names no target for answers of `$cbs`: its link has the name of the address.
-    const target = link.target as { readonly address?: string } | null;
-    const address = target?.address ?? link.name;
+    const address = inside(link).remote.attach.target?.address ?? link.name;
     this.#links.set(address, link);
     return { path: '', close: () => void this.#links.delete(address) };
   }

@@ -1,5 +1,5 @@
-import { Problem, sessionLocked, sessionLockLost } from './problem.ts';
-import type { Consumer } from './mailbox.ts';
+import type { Consumer } from './mailbox-parts.ts';
+import { type Problem, sessionLocked, sessionLockLost } from './problem.ts';
 
 /** A receiver that has a session. */
 export interface SessionHolder extends Consumer {

@@ -229,10 +229,10 @@ function comparison(operator: string, left: unknown, right: unknown): boolean | 
   if (typeof left !== typeof right) {
     return operator === '<>' || operator === '!=';
   }
-  return comparisons[operator]?.(order(left, right));
+  return comparisons[operator]?.(orderOf(left, right));
 }
 
-function order(left: unknown, right: unknown): number {
+function orderOf(left: unknown, right: unknown): number {
   if (typeof left === 'number' && typeof right === 'number') {
     return left - right;
   }

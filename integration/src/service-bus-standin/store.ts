@@ -1,11 +1,11 @@
 import type { Content } from './amqp.ts';
 import type { Entry } from './entry.ts';
 import type { Journal } from './journal.ts';
-import { checkSession, Mailbox, type MailboxOwner } from './mailbox.ts';
+import { Mailbox } from './mailbox.ts';
 import { MailboxLog } from './mailbox-log.ts';
-import type { DeadLetterCause, MailboxSettings } from './mailbox-settings.ts';
+import type { DeadLetterCause, MailboxOwner, MailboxSettings } from './mailbox-parts.ts';
 import { mailboxSettings, type Properties } from './properties.ts';
-import { Problem } from './problem.ts';
+import { invalid, Problem } from './problem.ts';
 import { pathOf } from './token.ts';
 
 /** Sends to another entity. Throws where that is not possible. */
@@ -123,7 +123,11 @@ export function checkAccepts(store: Store, content: Content): void {
     const text = `Messaging entity '${store.path}' is currently disabled.`;
     throw new Problem('com.microsoft:entity-disabled', text, 400);
   }
-  checkSession(content, store.settings);
+  if (store.settings.requiresSession && content.group_id === undefined) {
+    throw invalid(
+      'The SessionId was not set on a message, and it cannot be sent to the entity. Entities that have session support enabled can only receive messages that have the SessionId set to a valid value.',
+    );
+  }
 }
 
 function withCause(content: Content, cause: DeadLetterCause): Content {

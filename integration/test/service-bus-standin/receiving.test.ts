@@ -61,6 +61,19 @@ test('settling after the lock ran out is refused as lost, whatever the outcome',
   expect(standin.namespace.mailbox(name).activeCount).toBe(4);
 });
 
+test('outcomes of the same moment are told apart', async () => {
+  const { sender, receiver, name } = setUpQueue(standin, { LockDuration: 'PT1S' });
+  await sender.sendMessages([1, 2, 3, 4].map((body) => ({ body })));
+  const messages = await receiver.receiveMessages(4, { maxWaitTimeInMs: 1000 });
+  const [first, second, third, fourth] = messages as [never, never, never, never];
+  await sleep(500);
+  await Promise.all([receiver.renewMessageLock(first), receiver.renewMessageLock(third)]);
+  await sleep(700);
+  const codes = [first, second, third, fourth].map((message) => codeOf(receiver.completeMessage(message)));
+  expect(await Promise.all(codes)).toEqual(['resolved', 'MessageLockLost', 'resolved', 'MessageLockLost']);
+  expect(standin.namespace.mailbox(name).activeCount).toBe(2);
+});
+
 test('a renewed lock holds on', async () => {
   const { sender, receiver } = setUpQueue(standin, { LockDuration: 'PT0.4S' });
   await sender.sendMessages({ body: 1 });

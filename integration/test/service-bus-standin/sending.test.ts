@@ -74,6 +74,20 @@ test('a message above the limit is refused', async () => {
   expect(await codeOf(sender.sendMessages({ body: Buffer.alloc(70_000) }))).toBe('MessageSizeExceeded');
 });
 
+test('sends of the same moment have answers of their own', async () => {
+  const { sender } = setUpQueue(standin, { RequiresSession: 'true' });
+  await sender.sendMessages({ body: 0, sessionId: 's' });
+  const sessions = ['s', undefined, 's', 's', undefined, undefined, 's'];
+  const sends = sessions.map((sessionId) => {
+    const message = sessionId === undefined ? { body: 1 } : { body: 1, sessionId };
+    return sender.sendMessages(message).then(
+      () => 's',
+      () => undefined,
+    );
+  });
+  expect(await Promise.all(sends)).toEqual(sessions);
+});
+
 test('a message of many frames is stored', async () => {
   const large = await openStandin();
   onTestFinished(() => large.close());
