@@ -40,6 +40,7 @@ export interface AmqpConnection {
   readonly heartbeat_out?: NodeJS.Timeout;
   readonly abort_idle?: NodeJS.Timeout;
   once(event: string, listener: (context: { readonly error?: Error }) => void): void;
+  emit(event: string, context: object): boolean;
 }
 
 interface Inside {
@@ -50,9 +51,12 @@ export function connectionOf(client: ServiceBusClient): AmqpConnection {
   return (client as unknown as Inside)._connectionContext.connection._connection;
 }
 
-/** Ends it and its timers, of which some outlive the client's close and would keep a process alive. */
-export function endConnection({ socket, heartbeat_in, heartbeat_out, abort_idle }: AmqpConnection): void {
+/** Ends it and its timers, of which some outlive the client's close and would keep a process alive for a minute. */
+export function endConnection(connection: AmqpConnection): void {
+  const { socket, heartbeat_in, heartbeat_out, abort_idle } = connection;
   socket?.destroy();
+  // Links that are just being attached hear of it in no other way.
+  connection.emit('disconnected', { connection, error: new Error('the connection was closed') });
   for (const timer of [heartbeat_in, heartbeat_out, abort_idle]) clearTimeout(timer);
 }
 

@@ -4,7 +4,7 @@ import { failAnswers, type Link, type LinkHooks, linkOfReceiver } from './client
 import type { ClientLife } from './service-bus-connection.ts';
 
 /** An idle link has a credit of no more: what a process takes that is frozen comes again only after its lease. */
-const IDLE_CREDIT = 16;
+const IDLE_CREDIT = 8;
 const LARGEST_CREDIT = 1_000;
 /** The broker answers at once, or the link is not what we think it is. */
 const DRAIN_MS = 2_000;
@@ -66,9 +66,12 @@ export class ReceiverLink {
     if (!this.#over && this.#link?.isOpen() === true) this.#link.addCredit(credit);
   }
 
-  /** Nothing waits for it any more. */
-  calm(): void {
+  /** Nothing came for a while. Resolves with whether it took credit back. */
+  async calm(): Promise<boolean> {
     this.burst = IDLE_CREDIT;
+    if (this.credit <= IDLE_CREDIT) return false;
+    await this.drain();
+    return true;
   }
 
   settled(order: number): void {

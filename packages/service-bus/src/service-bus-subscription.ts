@@ -33,6 +33,11 @@ interface Held {
   readonly order: number;
 }
 
+/** How often credit is looked after. */
+const LOOK_MS = 500;
+/** A look beyond half the window ends once nothing has come for so long. */
+const BRIEF_MS = 100;
+
 /**
  * Deliveries of entities without sessions, each with a lock of its own that outlives the link it came on. The next
  * `receive` after a lost link makes another.
@@ -49,10 +54,17 @@ export class ServiceBusSubscription implements Subscription {
   #opening: Promise<void> | undefined;
   #receiving = false;
   #closed = false;
+  /**
+   * Half the window is asked for at any time, the rest only now and then, and briefly: what a process has asked for and
+   * does not take, because it is frozen, is kept from all others for a lease.
+   */
+  #isHungry = false;
+  #lastArrival = 0;
 
   constructor(source: Source, { maxInFlight }: SubscribeOptions) {
     this.#source = source;
     this.#maxInFlight = maxInFlight;
+    this.#lookAfter();
   }
 
   /** Attaches; resolves once messages sent from now on would arrive. */
@@ -73,7 +85,6 @@ export class ServiceBusSubscription implements Subscription {
         throw cause;
       }
     }
-    if (this.#inbox.size === 0 && this.#held.size === 0) this.#links.forEach((link) => link.calm());
     this.#receiving = true;
     try {
       return await this.#inbox.receive(max, signal);
@@ -165,6 +176,7 @@ export class ServiceBusSubscription implements Subscription {
     delete (message as { sessionId?: string }).sessionId;
     this.#held.set(delivery, { delivery, path: place.path, link, order: link.order });
     this.#inbox.push(delivery);
+    this.#lastArrival = systemClock.now();
     if (link.credit > 0) return;
     if (link.isLong && this.#links.get(place.path) === link) this.#spread(link, place);
     else this.#grant();
@@ -204,12 +216,46 @@ export class ServiceBusSubscription implements Subscription {
     }
   }
 
+  get #limit(): number {
+    return this.#isHungry ? this.#maxInFlight : Math.ceil(this.#maxInFlight / 2);
+  }
+
+  #lookAfter(): void {
+    systemClock.after(LOOK_MS, () => {
+      if (this.#closed) return;
+      const isWaiting = this.#receiving && this.#inbox.size === 0 && this.#links.size > 0;
+      if (isWaiting) void this.#look().catch(() => undefined);
+      this.#lookAfter();
+    });
+  }
+
+  async #look(): Promise<void> {
+    const held = this.#held.size;
+    if (held >= this.#limit && held < this.#maxInFlight && !this.#isHungry) {
+      this.#isHungry = true;
+      this.#grant();
+      return this.#untilQuiet();
+    }
+    if (this.#isHungry || systemClock.now() - this.#lastArrival < LOOK_MS) return;
+    const calmed = await Promise.all(this.#all().map((link) => link.calm()));
+    if (calmed.includes(true)) this.#grant();
+  }
+
+  #untilQuiet(): void {
+    systemClock.after(BRIEF_MS, () => {
+      if (systemClock.now() - this.#lastArrival < BRIEF_MS) return this.#untilQuiet();
+      this.#isHungry = false;
+      if (this.#held.size < this.#limit) return;
+      void Promise.all(this.#all().map((link) => link.drain())).then(() => this.#grant());
+    });
+  }
+
   /** As much credit as there is room for, to the links that have least. */
   #grant(): void {
     const links = [...this.#links.values()];
     let credit = this.#all().reduce((sum, link) => sum + link.credit, 0);
     for (const link of links) {
-      const room = Math.floor((this.#maxInFlight - this.#held.size - credit) / links.length);
+      const room = Math.floor((this.#limit - this.#held.size - credit) / links.length);
       const wanted = Math.min(Math.max(room, 0), link.burst - link.credit);
       // In lots: a flow for each message would be a frame for each.
       if (wanted <= 0 || (link.credit > 0 && wanted < link.burst / 4)) continue;
