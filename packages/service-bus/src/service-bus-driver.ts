@@ -74,7 +74,7 @@ class AzureServiceBus implements ServiceBusDriver {
   }
 
   async subscribe(queue: Queue, lane: Lane, options: SubscribeOptions): Promise<Subscription> {
-    const source = { connection: this.#consuming, places: placesOf(queue, lane) };
+    const source = { connection: this.#consuming, lane, places: placesOf(queue, lane) };
     const subscription =
       queue.ordered && lane === 'work'
         ? new SessionSubscription(this.#consuming, queue.name, options)

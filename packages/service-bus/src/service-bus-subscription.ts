@@ -4,6 +4,7 @@ import {
   byDeadline,
   type Delivery,
   Inbox,
+  type Lane,
   type Settlement,
   type SubscribeOptions,
   type Subscription,
@@ -21,6 +22,7 @@ import { settleAll, settlerOf } from './settler.ts';
 
 export interface Source {
   readonly connection: ServiceBusConnection;
+  readonly lane: Lane;
   readonly places: readonly Place[];
 }
 
@@ -50,6 +52,8 @@ export class ServiceBusSubscription implements Subscription {
   readonly #links = new Map<string, ReceiverLink>();
   /** Links that another took over from. */
   readonly #retired = new Set<ReceiverLink>();
+  /** Links that another is about to take over from. */
+  readonly #spreading = new Set<ReceiverLink>();
   #maxInFlight: number;
   #opening: Promise<void> | undefined;
   #receiving = false;
@@ -178,8 +182,7 @@ export class ServiceBusSubscription implements Subscription {
     this.#inbox.push(delivery);
     this.#lastArrival = systemClock.now();
     if (link.credit > 0) return;
-    if (link.isLong && this.#links.get(place.path) === link) this.#spread(link, place);
-    else this.#grant();
+    this.#grant();
   }
 
   /** The clocks of the broker and of this process need not agree: a lease is never longer than a lock. */
@@ -190,7 +193,10 @@ export class ServiceBusSubscription implements Subscription {
 
   /** Another link takes over, so that what is held for long does not stall what comes after it. */
   #spread(link: ReceiverLink, place: Place): void {
-    this.#attach(link.life, place).then(
+    if (link.credit > 0 || this.#spreading.has(link)) return;
+    this.#spreading.add(link);
+    const attaching = this.#attach(link.life, place).finally(() => this.#spreading.delete(link));
+    attaching.then(
       () => this.#grant(),
       (cause: unknown) => this.#lost(link, place, cause),
     );
@@ -217,7 +223,7 @@ export class ServiceBusSubscription implements Subscription {
   }
 
   get #limit(): number {
-    return this.#isHungry ? this.#maxInFlight : Math.ceil(this.#maxInFlight / 2);
+    return this.#isHungry || this.#source.lane === 'dead' ? this.#maxInFlight : Math.ceil(this.#maxInFlight / 2);
   }
 
   #lookAfter(): void {
@@ -250,18 +256,19 @@ export class ServiceBusSubscription implements Subscription {
     });
   }
 
-  /** As much credit as there is room for, to the links that have least. */
+  /** As much credit as there is room for. A dead lane has several links, which do not wait for one another. */
   #grant(): void {
-    const links = [...this.#links.values()];
-    let credit = this.#all().reduce((sum, link) => sum + link.credit, 0);
-    for (const link of links) {
-      const room = Math.floor((this.#limit - this.#held.size - credit) / links.length);
-      const wanted = Math.min(Math.max(room, 0), link.burst - link.credit);
+    if (this.#closed) return;
+    let room = this.#limit - this.#held.size;
+    for (const link of this.#retired) room -= link.credit;
+    for (const place of this.#source.places) {
+      const link = this.#links.get(place.path);
+      if (link === undefined) continue;
+      const wanted = Math.min(room, link.burst) - link.credit;
       // In lots: a flow for each message would be a frame for each.
       if (wanted <= 0 || (link.credit > 0 && wanted < link.burst / 4)) continue;
-      if (this.#closed || link.isLong) continue;
-      link.grant(wanted);
-      credit += wanted;
+      if (link.isLong) this.#spread(link, place);
+      else link.grant(wanted);
     }
   }
 
