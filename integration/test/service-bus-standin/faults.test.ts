@@ -4,7 +4,12 @@ import type { ServiceBusClientOptions } from '@azure/service-bus';
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
 
 import { eventually } from '../../src/eventually.ts';
-import { type OwnServiceBusStandin, startServiceBusStandin } from '../../src/index.ts';
+import {
+  attachServiceBusStandin,
+  type OwnServiceBusStandin,
+  type ServiceBusStandinDescriptor,
+  startServiceBusStandin,
+} from '../../src/index.ts';
 import { administer, codeOf, connect, newName, once, receiveBodies, receiveOne } from './kit.ts';
 
 let standin: OwnServiceBusStandin;
@@ -91,6 +96,18 @@ test('a send whose answer is lost is stored once where the queue detects duplica
   expect(await activeCount()).toBe(1);
 });
 
+test('whoever has its descriptor reaches it', async () => {
+  const attached = attachServiceBusStandin(
+    JSON.parse(JSON.stringify(standin.descriptor)) as ServiceBusStandinDescriptor,
+  );
+  const [topic, name] = [newName('topic'), 'sub'];
+  await attached.createTopic(topic);
+  await attached.createSubscription(topic, name, { MaxDeliveryCount: '3' });
+  const admin = administer(attached.managementPort, attached.connectionString);
+  expect((await admin.getSubscription(topic, name)).maxDeliveryCount).toBe(3);
+  await expect(attached.createTopic(topic)).rejects.toThrow('already exists');
+});
+
 test('connections are counted', async () => {
   const before = await standin.countConnections();
   const { sender } = await setUp();
@@ -142,7 +159,7 @@ test('one that was killed knows everything about its messages when it starts aga
   const messages = await receiver.receiveMessages(5);
   const [completed, abandoned, dead, deferred] = messages as [never, never, never, never];
   await receiver.completeMessage(completed);
-  await receiver.deadLetterMessage(dead, { deadLetterReason: 'why' });
+  await receiver.deadLetterMessage(dead, { deadLetterReason: 'why', deadLetterErrorDescription: '' });
   await receiver.deferMessage(deferred);
   await receiver.abandonMessage(abandoned);
   await sender.sendMessages({ body: 'scheduled', scheduledEnqueueTimeUtc: new Date(Date.now() + 60_000) });

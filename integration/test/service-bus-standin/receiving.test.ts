@@ -222,7 +222,7 @@ test('after its link is gone a message is settled by a request', async () => {
   await sleep(50);
   await receiver.completeMessage(first);
   await receiver.abandonMessage(second);
-  await receiver.deadLetterMessage(third, { deadLetterReason: 'late' });
+  await receiver.deadLetterMessage(third, { deadLetterReason: 'late', deadLetterErrorDescription: '' });
   expect(standin.namespace.mailbox(name).activeCount).toBe(1);
   const letter = await receiveOne(client.createReceiver(name, { subQueueType: 'deadLetter' }));
   expect(letter).toMatchObject({ body: 3, deadLetterReason: 'late' });
@@ -280,7 +280,10 @@ test('a peek of an empty queue shows nothing', async () => {
 test('dead letters can be peeked', async () => {
   const { sender, receiver, deadLetters } = setUpQueue(standin);
   await sender.sendMessages({ body: 1 });
-  await receiver.deadLetterMessage(await receiveOne(receiver), { deadLetterReason: 'seen' });
+  await receiver.deadLetterMessage(await receiveOne(receiver), {
+    deadLetterReason: 'seen',
+    deadLetterErrorDescription: '',
+  });
   expect((await deadLetters.peekMessages(5)).map(({ deadLetterReason }) => deadLetterReason)).toEqual(['seen']);
 });
 

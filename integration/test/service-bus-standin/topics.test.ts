@@ -156,7 +156,10 @@ test('dead letters are forwarded where the queue says so, and tell where they co
   const client = connect(connectionString(standin.port));
   await client.createSender(queue).sendMessages({ body: 1 });
   const receiver = client.createReceiver(queue);
-  await receiver.deadLetterMessage(await receiveOne(receiver), { deadLetterReason: 'why' });
+  await receiver.deadLetterMessage(await receiveOne(receiver), {
+    deadLetterReason: 'why',
+    deadLetterErrorDescription: '',
+  });
   expect(await receiveOne(client.createReceiver(letters))).toMatchObject({
     deadLetterReason: 'why',
     deadLetterSource: queue,
