@@ -42,10 +42,11 @@ export class AmqpConnection {
         return this.#replies.add(link);
       }
       this.#demand('Listen', address);
-      const mailbox = this.#options.namespace.mailbox(address);
+      const { namespace, faults } = this.#options;
+      const options = { path: address, mailbox: namespace.mailbox(address), faults };
       const wantsSession = Object.hasOwn(source?.filter ?? {}, sessionFilter);
       this.#checkMode(address, wantsSession);
-      return wantsSession ? sessionLink(link, address, mailbox) : receivingLink(link, address, mailbox);
+      return wantsSession ? sessionLink(link, options) : receivingLink(link, options);
     });
   }
 

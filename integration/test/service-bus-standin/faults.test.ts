@@ -96,6 +96,15 @@ test('a send whose answer is lost is stored once where the queue detects duplica
   expect(await activeCount()).toBe(1);
 });
 
+test('a settlement whose answer is lost was done, of which the client learns nothing', async () => {
+  const { queue, sender, receiver, activeCount } = await setUp({ retryOptions: { maxRetries: 0, timeoutInMs: 1000 } });
+  await sender.sendMessages({ body: 1 });
+  const message = await receiveOne(receiver);
+  await standin.loseAnswers(queue, 1, 'settlements');
+  expect(await codeOf(receiver.completeMessage(message))).toBe('ServiceTimeout');
+  expect(await activeCount()).toBe(0);
+});
+
 test('whoever has its descriptor reaches it', async () => {
   const attached = attachServiceBusStandin(
     JSON.parse(JSON.stringify(standin.descriptor)) as ServiceBusStandinDescriptor,
