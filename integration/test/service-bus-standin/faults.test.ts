@@ -1,4 +1,7 @@
+import { spawn } from 'node:child_process';
+import { once as emitted } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
 
 import type { ServiceBusClientOptions } from '@azure/service-bus';
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
@@ -10,7 +13,7 @@ import {
   type ServiceBusStandinDescriptor,
   startServiceBusStandin,
 } from '../../src/index.ts';
-import { administer, codeOf, connect, newName, once, receiveBodies, receiveOne } from './kit.ts';
+import { administer, codeOf, connect, newName, noRenewal, once, receiveBodies, receiveOne } from './kit.ts';
 
 let standin: OwnServiceBusStandin;
 beforeAll(async () => {
@@ -157,6 +160,46 @@ test('one that was killed has all it accepted, in order, when it starts again', 
   expect(await receiveBodies(receiver, 21)).toEqual(Array.from({ length: 21 }, (_, index) => index));
 });
 
+test('one that is killed in the middle of it loses nothing that it accepted and brings nothing back that was completed', async () => {
+  const { sender, receiver, queue } = await setUp(patient);
+  const [accepted, completed] = [new Set<unknown>(), new Set<unknown>()];
+  let isOver = false;
+  const send = async (lane: number): Promise<void> => {
+    for (let index = 0; !isOver; index += 1) {
+      const body = `${lane}-${index}`;
+      await sender.sendMessages({ body }).then(
+        () => accepted.add(body),
+        () => undefined,
+      );
+    }
+  };
+  receiver.subscribe(
+    {
+      processMessage: async (message) => {
+        await receiver.completeMessage(message);
+        completed.add(message.body);
+      },
+      processError: async () => {},
+    },
+    { autoCompleteMessages: false, maxConcurrentCalls: 5 },
+  );
+  const lanes = [0, 1, 2, 3, 4, 5, 6, 7].map((lane) => send(lane));
+  await eventually(() => accepted.size > 500 && completed.size > 100);
+  await standin.kill();
+  isOver = true;
+  const [sure, gone] = [new Set(accepted), new Set(completed)];
+  await standin.start();
+  await Promise.all(lanes);
+  const again = connect(standin.connectionString).createReceiver(queue, { receiveMode: 'receiveAndDelete' });
+  const left = new Set([...completed].filter((body) => !gone.has(body)));
+  for (let bodies: unknown[] = ['']; bodies.length > 0;) {
+    bodies = (await again.receiveMessages(500, { maxWaitTimeInMs: 500 })).map(({ body }) => body as unknown);
+    bodies.forEach((body) => left.add(body));
+  }
+  expect([...left].filter((body) => gone.has(body))).toEqual([]);
+  expect([...sure].filter((body) => !gone.has(body) && !left.has(body) && !completed.has(body))).toEqual([]);
+});
+
 test('one that was killed knows everything about its messages when it starts again', async () => {
   const { sender, receiver, queue } = await setUp(patient, {
     RequiresDuplicateDetection: 'true',
@@ -224,13 +267,23 @@ test('one that is not durable starts empty', async () => {
 });
 
 test('a lock that was held when it was killed runs out as it would have', async () => {
-  const { sender, receiver, queue } = await setUp(patient, { LockDuration: 'PT1S' });
+  const { sender, client, queue } = await setUp(patient, { LockDuration: 'PT1S' });
   await sender.sendMessages({ body: 1 });
-  await receiveOne(receiver);
+  await receiveOne(client.createReceiver(queue, noRenewal));
   await standin.restart();
   await sleep(100);
   const again = connect(standin.connectionString).createReceiver(queue);
   expect(await receiveOne(again)).toMatchObject({ body: 1, deliveryCount: 1 });
+});
+
+test('by hand it prints its ports in one line', async () => {
+  const child = spawn(process.execPath, [
+    fileURLToPath(new URL('../../dist/service-bus-standin/main.js', import.meta.url)),
+  ]);
+  onTestFinished(() => void child.kill('SIGKILL'));
+  const [line] = (await emitted(child.stdout, 'data')) as [Buffer];
+  const ports = JSON.parse(line.toString()) as { port: number; managementPort: number; controlPort: number };
+  expect((await fetch(`http://127.0.0.1:${ports.managementPort}/q`)).status).toBe(401);
 });
 
 test('one that was stopped is gone', async () => {
