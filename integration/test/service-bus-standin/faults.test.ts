@@ -140,7 +140,7 @@ test('while it is down neither port takes connections, and afterwards messages a
 });
 
 test('a frozen one answers nothing and goes on where it was', async () => {
-  const { sender, activeCount } = await setUp({ retryOptions: { maxRetries: 0, timeoutInMs: 500 } });
+  const { sender, activeCount } = await setUp({ retryOptions: { maxRetries: 0, timeoutInMs: 2000 } });
   await sender.sendMessages({ body: 1 });
   standin.pause();
   onTestFinished(() => standin.unpause());

@@ -94,6 +94,11 @@ test('a scheduled message waits in the topic', async () => {
   expect(await receiveBodies(client.createReceiver(name, 'a'), 2, 1300)).toEqual([1]);
 });
 
+test('a disabled topic takes no messages', async () => {
+  const { sender } = setUpTopic({ Status: 'Disabled' });
+  expect(await codeOf(sender.sendMessages({ body: 1 }))).toBe('MessagingEntityDisabled');
+});
+
 test('a subscription forwards to a queue', async () => {
   const { name, client, sender } = setUpTopic();
   const queue = newName('queue');
