@@ -59,8 +59,8 @@ export interface ServiceBusStandin extends ServiceBusStandinDescriptor {
   refuseSends(entity: string, on: boolean, condition?: string): Promise<void>;
   /** Answers sends and requests as busy, of these entities or of all; an empty list ends it. */
   throttle(entities: readonly string[] | 'everything'): Promise<void>;
-  /** Stores the next sends to an entity and cuts the connection in place of each answer. */
-  loseAnswers(entity: string, count: number): Promise<void>;
+  /** Does what the next sends to an entity, or settlements there, ask for, and cuts the connection in place of each answer. */
+  loseAnswers(entity: string, count: number, of?: 'sends' | 'settlements'): Promise<void>;
   /** Closes its ports and cuts all connections; messages stay. */
   goDown(): Promise<void>;
   /** Opens its ports again. */
@@ -148,7 +148,7 @@ export function attachServiceBusStandin(descriptor: ServiceBusStandinDescriptor)
       }),
     throttle: (entities) =>
       orders({ command: 'throttle', entities: entities === 'everything' ? entities : [...entities] }),
-    loseAnswers: (entity, count) => orders({ command: 'lose-answers', entity, count }),
+    loseAnswers: (entity, count, of = 'sends') => orders({ command: 'lose-answers', entity, count, of }),
     goDown: () => orders({ command: 'down' }),
     comeUp: () => orders({ command: 'up' }),
     countConnections: async () => Number(await order({ command: 'count-connections' })),

@@ -9,6 +9,7 @@ import { receivingLink } from './receiving-link.ts';
 import { type Answer, ReplyLinks } from './request-link.ts';
 import { sendingLink } from './sending-link.ts';
 import { sessionFilter, sessionLink } from './session-link.ts';
+import { checkEnabled } from './store.ts';
 import { allows, type Claim, type Grant, pathOf, verify } from './token.ts';
 
 type Link = Receiver | Sender;
@@ -42,10 +43,11 @@ export class AmqpConnection {
         return this.#replies.add(link);
       }
       this.#demand('Listen', address);
-      const mailbox = this.#options.namespace.mailbox(address);
+      const { namespace, faults } = this.#options;
+      const options = { path: address, mailbox: namespace.mailbox(address), faults };
       const wantsSession = Object.hasOwn(source?.filter ?? {}, sessionFilter);
-      this.#checkMode(address, wantsSession);
-      return wantsSession ? sessionLink(link, address, mailbox) : receivingLink(link, address, mailbox);
+      this.#checkReceiver(address, wantsSession);
+      return wantsSession ? sessionLink(link, options) : receivingLink(link, options);
     });
   }
 
@@ -137,8 +139,9 @@ export class AmqpConnection {
     }
   }
 
-  #checkMode(path: string, wantsSession: boolean): void {
+  #checkReceiver(path: string, wantsSession: boolean): void {
     const entity = this.#options.namespace.find(path);
+    checkEnabled(entity, 'ReceiveDisabled');
     const hasSessions = entity.kind !== 'topic' && entity.settings.requiresSession && !/\$deadletterqueue$/i.test(path);
     if (hasSessions && !wantsSession) {
       throw new Problem(

@@ -35,7 +35,7 @@ export function child(node: XmlNode | undefined, name: string): XmlNode | undefi
   return Array.isArray(found) ? (found[0] as XmlNode) : (found as XmlNode | undefined);
 }
 
-export function children(node: XmlNode | undefined, name: string): readonly XmlNode[] {
+function children(node: XmlNode | undefined, name: string): readonly XmlNode[] {
   const found = typeof node === 'object' ? node[name] : undefined;
   if (found === undefined) {
     return [];

@@ -1,5 +1,6 @@
 import { createServer, type IncomingMessage, type Server } from 'node:http';
 
+import type { Answered } from './faults.ts';
 import type { Namespace } from './namespace.ts';
 import type { Properties } from './properties.ts';
 import type { Standin } from './standin.ts';
@@ -16,7 +17,7 @@ export type Command =
     }
   /** No entities ends it. */
   | { readonly command: 'throttle'; readonly entities: readonly string[] | 'everything' }
-  | { readonly command: 'lose-answers'; readonly entity: string; readonly count: number }
+  | { readonly command: 'lose-answers'; readonly entity: string; readonly count: number; readonly of: Answered }
   | { readonly command: 'create-queue' | 'create-topic'; readonly name: string; readonly properties: Properties }
   | {
       readonly command: 'create-subscription';
@@ -65,7 +66,7 @@ async function run(standin: Standin, command: Command): Promise<unknown> {
       faults.throttle(command.entities);
       break;
     case 'lose-answers':
-      faults.loseAnswers(command.entity, command.count);
+      faults.loseAnswers(command.entity, command.count, command.of);
       break;
     case 'down':
       standin.goDown();

@@ -2,12 +2,14 @@ import { type EntityRecord, entryOf, type EntryRecord, Journal, type JournalReco
 import type { Mailbox } from './mailbox.ts';
 import { type Entity, entityRecord, Namespace } from './namespace.ts';
 
+const defaultMaxBytes = 64 * 1024 * 1024;
+
 /** A namespace as a file tells it, which is kept there from now on; an empty one where there is no file. */
-export function openNamespace(path: string | undefined): Namespace {
+export function openNamespace(path: string | undefined, maxBytes: number = defaultMaxBytes): Namespace {
   const namespace = new Namespace();
   if (path !== undefined) {
     restore(namespace, Journal.read(path));
-    namespace.keepIn(Journal.begin(path, [...contents(namespace)]));
+    namespace.keepIn(new Journal({ path, maxBytes }, () => contents(namespace)));
   }
   return namespace;
 }

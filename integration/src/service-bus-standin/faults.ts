@@ -1,5 +1,7 @@
 import { Problem, serverBusy } from './problem.ts';
 
+export type Answered = 'sends' | 'settlements';
+
 /** What goes wrong on purpose; set through the control port. */
 export class Faults {
   readonly #refusals = new Map<string, Problem>();
@@ -20,9 +22,9 @@ export class Faults {
     this.#busy = typeof paths === 'object' ? new Set(paths.map((path) => path.toLowerCase())) : paths;
   }
 
-  /** Stores the next sends to an entity, and cuts the connection in place of the answer. */
-  loseAnswers(path: string, count: number): void {
-    this.#lostAnswers.set(path.toLowerCase(), count);
+  /** Does what the next sends to an entity, or settlements there, ask for, and cuts the connection in place of each answer. */
+  loseAnswers(path: string, count: number, of: Answered): void {
+    this.#lostAnswers.set(keyOf(path, of), count);
   }
 
   /** Throws what a send meets. */
@@ -41,10 +43,15 @@ export class Faults {
     }
   }
 
-  /** Whether the answer to a send that was stored gets lost. */
-  losesAnswer(path: string): boolean {
-    const left = this.#lostAnswers.get(path.toLowerCase()) ?? 0;
-    this.#lostAnswers.set(path.toLowerCase(), Math.max(0, left - 1));
+  /** Whether the answer to what was done gets lost. */
+  losesAnswer(path: string, of: Answered): boolean {
+    const key = keyOf(path, of);
+    const left = this.#lostAnswers.get(key) ?? 0;
+    this.#lostAnswers.set(key, Math.max(0, left - 1));
     return left > 0;
   }
+}
+
+function keyOf(path: string, of: Answered): string {
+  return `${of} ${path.toLowerCase()}`;
 }

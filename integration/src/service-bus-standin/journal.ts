@@ -1,4 +1,4 @@
-import { closeSync, existsSync, openSync, readFileSync, renameSync, writeFileSync, writeSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs';
 
 import { decode, encode } from './amqp.ts';
 import type { Entry, EntryState } from './entry.ts';
@@ -38,26 +38,31 @@ export type JournalRecord =
   | { readonly record: 'session'; readonly mailbox: string; readonly id: string; readonly state: string | null }
   | { readonly record: 'seen'; readonly path: string; readonly id: string; readonly at: number };
 
+export interface JournalOptions {
+  readonly path: string;
+  /** What is written before the file begins anew with what is left. */
+  readonly maxBytes: number;
+}
+
 /** A file of what happened, one line of JSON each, that outlives a process which is killed. */
 export class Journal {
-  readonly #file: number;
+  readonly #options: JournalOptions;
+  readonly #contents: () => Iterable<JournalRecord>;
+  #file: number;
   #lines: string[] = [];
+  #bytes = 0;
 
-  private constructor(file: number) {
-    this.#file = file;
+  /** Begins a file anew. `contents` tells what there is, whenever that is asked. */
+  constructor(options: JournalOptions, contents: () => Iterable<JournalRecord>) {
+    this.#options = options;
+    this.#contents = contents;
+    this.#file = begin(options.path, contents());
   }
 
   /** Reads what a file holds, none where there is no file. A last line that was cut is left out. */
   static read(path: string): JournalRecord[] {
     const lines = existsSync(path) ? readFileSync(path, 'utf8').split('\n') : [];
     return lines.slice(0, -1).map((line) => JSON.parse(line) as JournalRecord);
-  }
-
-  /** Begins a file anew with what is left of an older one. */
-  static begin(path: string, records: readonly JournalRecord[]): Journal {
-    writeFileSync(`${path}.new`, records.map((record) => `${JSON.stringify(record)}\n`).join(''));
-    renameSync(`${path}.new`, path);
-    return new Journal(openSync(path, 'a'));
   }
 
   append(record: JournalRecord): void {
@@ -69,9 +74,15 @@ export class Journal {
 
   /** Must come before an answer that tells of what was appended. */
   flush(): void {
-    if (this.#lines.length > 0) {
-      writeSync(this.#file, this.#lines.join(''));
-      this.#lines = [];
+    if (this.#lines.length === 0) {
+      return;
+    }
+    this.#bytes += writeSync(this.#file, this.#lines.join(''));
+    this.#lines = [];
+    if (this.#bytes > this.#options.maxBytes) {
+      closeSync(this.#file);
+      this.#file = begin(this.#options.path, this.#contents());
+      this.#bytes = 0;
     }
   }
 
@@ -79,6 +90,16 @@ export class Journal {
     this.flush();
     closeSync(this.#file);
   }
+}
+
+function begin(path: string, records: Iterable<JournalRecord>): number {
+  const fresh = openSync(`${path}.new`, 'w');
+  for (const record of records) {
+    writeSync(fresh, `${JSON.stringify(record)}\n`);
+  }
+  // Whoever is killed before this has the old file.
+  renameSync(`${path}.new`, path);
+  return fresh;
 }
 
 /** Records of a message that is new, or whose content changed. */

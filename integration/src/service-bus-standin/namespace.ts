@@ -12,7 +12,7 @@ import {
   topicDefaults,
 } from './properties.ts';
 import { everything, type Rule } from './rule.ts';
-import { checkAccepts, type Surroundings } from './store.ts';
+import { checkEnabled, checkSession, type Surroundings } from './store.ts';
 import { Queue, Subscription, Topic } from './topic.ts';
 
 export type Entity = Queue | Subscription | Topic;
@@ -219,8 +219,9 @@ export class Namespace {
     if (entity.kind === 'subscription') {
       throw notAllowed(`The entity '${path}' takes no messages: send to its topic.`);
     }
+    checkEnabled(entity, 'SendDisabled');
     if (entity.kind === 'queue') {
-      contents.forEach((content) => checkAccepts(entity, content));
+      contents.forEach((content) => checkSession(entity, content));
     }
     return entity;
   }

@@ -34,7 +34,7 @@ export function sessionLocked(sessionId: string): Problem {
 }
 
 export function entityNotFound(path: string): Problem {
-  const text = `The messaging entity 'sb://localhost/${path}' could not be found. To know more visit https://aka.ms/sbResourceMgrExceptions.`;
+  const text = `The messaging entity 'sb://localhost/${path}' could not be found.`;
   return new Problem('amqp:not-found', text, 404);
 }
 

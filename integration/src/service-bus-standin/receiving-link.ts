@@ -1,7 +1,8 @@
 import type { Delivery, Sender } from 'rhea';
 
-import { accept, answerDrain, creditOf, inside, prepareDrain, reject } from './amqp.ts';
+import { accept, answerDrain, creditOf, cut, inside, prepareDrain, reject } from './amqp.ts';
 import { encodeEntry, type Entry, reorder } from './entry.ts';
+import type { Faults } from './faults.ts';
 import type { LinkHandler } from './link-handler.ts';
 import type { Mailbox } from './mailbox.ts';
 import type { Consumer, Disposition } from './mailbox-parts.ts';
@@ -11,6 +12,12 @@ interface OutcomeFields {
   readonly error?: { readonly condition?: string; readonly description?: string; readonly info?: unknown };
   readonly undeliverable_here?: boolean;
   readonly message_annotations?: Readonly<Record<string, unknown>>;
+}
+
+export interface ReceivingLinkOptions {
+  readonly path: string;
+  readonly mailbox: Mailbox;
+  readonly faults: Faults;
 }
 
 /** What a client receives with; a mode in which messages are settled as they are sent deletes them. */
@@ -27,20 +34,22 @@ export function consumerOf(link: Sender): Consumer {
 }
 
 /** Gives a client messages of a mailbox and takes its outcomes. */
-export function receivingLink(link: Sender, path: string, mailbox: Mailbox): LinkHandler {
+export function receivingLink(link: Sender, options: ReceivingLinkOptions): LinkHandler {
+  const { mailbox } = options;
   const consumer = consumerOf(link);
   mailbox.addConsumer(consumer);
   return {
-    ...takingOutcomes(link, path, mailbox),
+    ...takingOutcomes(link, options),
     close: () => mailbox.removeConsumer(consumer),
   };
 }
 
 /** The part of a receiving link that does not depend on how it gets messages. */
-export function takingOutcomes(link: Sender, path: string, mailbox: Mailbox): Omit<LinkHandler, 'close'> {
+export function takingOutcomes(link: Sender, options: ReceivingLinkOptions): Omit<LinkHandler, 'close'> {
+  const { path, mailbox } = options;
   return {
     path,
-    outcome: (delivery) => answerOutcome(delivery, mailbox),
+    outcome: (delivery) => answerOutcome(delivery, options),
     flow: () => mailbox.pump(),
     drain: () => {
       mailbox.pumpNow();
@@ -54,14 +63,18 @@ function deliver(link: Sender, entry: Entry): void {
   link.send(encodeEntry(entry), tag, 0);
 }
 
-function answerOutcome(delivery: Delivery, mailbox: Mailbox): void {
+function answerOutcome(delivery: Delivery, { path, mailbox, faults }: ReceivingLinkOptions): void {
   const disposition = dispositionOf(delivery);
   if (disposition === undefined || delivery.settled) {
     return;
   }
   try {
     mailbox.settle(reorder(Buffer.from(delivery.tag)), disposition);
-    accept(delivery);
+    if (faults.losesAnswer(path, 'settlements')) {
+      cut(delivery.link.connection);
+    } else {
+      accept(delivery);
+    }
   } catch (error) {
     if (!(error instanceof Problem)) {
       throw error;

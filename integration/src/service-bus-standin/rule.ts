@@ -31,7 +31,7 @@ const systemProperties: Readonly<Record<string, keyof Content>> = {
   contenttype: 'content_type',
 };
 
-export function systemProperty(content: Content, name: string): unknown {
+function systemProperty(content: Content, name: string): unknown {
   const field = systemProperties[name.toLowerCase()];
   return field === undefined ? undefined : content[field];
 }

@@ -39,7 +39,7 @@ export function sendingLink(link: Receiver, options: SendingLinkOptions): LinkHa
         refuse(delivery, error);
         return;
       }
-      if (faults.losesAnswer(path)) {
+      if (faults.losesAnswer(path, 'sends')) {
         cut(link.connection);
       } else {
         accept(delivery);

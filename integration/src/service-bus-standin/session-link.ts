@@ -4,7 +4,7 @@ import { holdAttach, inside, refuseAttach, types } from './amqp.ts';
 import type { LinkHandler } from './link-handler.ts';
 import type { Mailbox } from './mailbox.ts';
 import { Problem } from './problem.ts';
-import { consumerOf, takingOutcomes } from './receiving-link.ts';
+import { consumerOf, type ReceivingLinkOptions, takingOutcomes } from './receiving-link.ts';
 import type { SessionHolder, SessionWaiter } from './sessions.ts';
 
 export const sessionFilter = 'com.microsoft:session-filter';
@@ -13,7 +13,8 @@ const lockedUntilProperty = 'com.microsoft:locked-until-utc';
 const defaultWaitMs = 60_000;
 
 /** Gives a client one session of a mailbox: the one it names, or the next that is free, for which its attach waits. */
-export function sessionLink(link: Sender, path: string, mailbox: Mailbox): LinkHandler {
+export function sessionLink(link: Sender, options: ReceivingLinkOptions): LinkHandler {
+  const { mailbox } = options;
   const wanted: unknown = link.source.filter?.[sessionFilter];
   const holder: SessionHolder = {
     ...consumerOf(link),
@@ -25,7 +26,7 @@ export function sessionLink(link: Sender, path: string, mailbox: Mailbox): LinkH
     tellSession(link, sessionId, mailbox.sessions.lockedUntil(sessionId) ?? 0);
   };
   const handler = {
-    ...takingOutcomes(link, path, mailbox),
+    ...takingOutcomes(link, options),
     close: () => {
       if (held !== undefined) {
         mailbox.sessions.release(held, holder);

@@ -117,12 +117,19 @@ export class Store {
   }
 }
 
-/** Throws where a store does not take a message. */
-export function checkAccepts(store: Store, content: Content): void {
-  if (store.properties['Status'] === 'Disabled' || store.properties['Status'] === 'SendDisabled') {
-    const text = `Messaging entity '${store.path}' is currently disabled.`;
-    throw new Problem('com.microsoft:entity-disabled', text, 400);
+/** Throws where an entity is disabled for what is wanted of it. */
+export function checkEnabled(
+  entity: Pick<Store, 'path' | 'properties'>,
+  disabled: 'ReceiveDisabled' | 'SendDisabled',
+): void {
+  const status = entity.properties['Status'];
+  if (status === 'Disabled' || status === disabled) {
+    throw new Problem('com.microsoft:entity-disabled', `Messaging entity '${entity.path}' is currently disabled.`, 400);
   }
+}
+
+/** Throws for a message without a session where those are required. */
+export function checkSession(store: Store, content: Content): void {
   if (store.settings.requiresSession && content.group_id === undefined) {
     throw invalid(
       'The SessionId was not set on a message, and it cannot be sent to the entity. Entities that have session support enabled can only receive messages that have the SessionId set to a valid value.',

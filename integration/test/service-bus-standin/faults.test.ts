@@ -1,11 +1,19 @@
+import { spawn } from 'node:child_process';
+import { once as emitted } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
 
 import type { ServiceBusClientOptions } from '@azure/service-bus';
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
 
 import { eventually } from '../../src/eventually.ts';
-import { type OwnServiceBusStandin, startServiceBusStandin } from '../../src/index.ts';
-import { administer, codeOf, connect, newName, once, receiveBodies, receiveOne } from './kit.ts';
+import {
+  attachServiceBusStandin,
+  type OwnServiceBusStandin,
+  type ServiceBusStandinDescriptor,
+  startServiceBusStandin,
+} from '../../src/index.ts';
+import { administer, codeOf, connect, newName, noRenewal, once, receiveBodies, receiveOne } from './kit.ts';
 
 let standin: OwnServiceBusStandin;
 beforeAll(async () => {
@@ -91,6 +99,27 @@ test('a send whose answer is lost is stored once where the queue detects duplica
   expect(await activeCount()).toBe(1);
 });
 
+test('a settlement whose answer is lost was done, of which the client learns nothing', async () => {
+  const { queue, sender, receiver, activeCount } = await setUp({ retryOptions: { maxRetries: 0, timeoutInMs: 1000 } });
+  await sender.sendMessages({ body: 1 });
+  const message = await receiveOne(receiver);
+  await standin.loseAnswers(queue, 1, 'settlements');
+  expect(await codeOf(receiver.completeMessage(message))).toBe('ServiceTimeout');
+  expect(await activeCount()).toBe(0);
+});
+
+test('whoever has its descriptor reaches it', async () => {
+  const attached = attachServiceBusStandin(
+    JSON.parse(JSON.stringify(standin.descriptor)) as ServiceBusStandinDescriptor,
+  );
+  const [topic, name] = [newName('topic'), 'sub'];
+  await attached.createTopic(topic);
+  await attached.createSubscription(topic, name, { MaxDeliveryCount: '3' });
+  const admin = administer(attached.managementPort, attached.connectionString);
+  expect((await admin.getSubscription(topic, name)).maxDeliveryCount).toBe(3);
+  await expect(attached.createTopic(topic)).rejects.toThrow('already exists');
+});
+
 test('connections are counted', async () => {
   const before = await standin.countConnections();
   const { sender } = await setUp();
@@ -111,7 +140,7 @@ test('while it is down neither port takes connections, and afterwards messages a
 });
 
 test('a frozen one answers nothing and goes on where it was', async () => {
-  const { sender, activeCount } = await setUp({ retryOptions: { maxRetries: 0, timeoutInMs: 500 } });
+  const { sender, activeCount } = await setUp({ retryOptions: { maxRetries: 0, timeoutInMs: 2000 } });
   await sender.sendMessages({ body: 1 });
   standin.pause();
   onTestFinished(() => standin.unpause());
@@ -131,6 +160,46 @@ test('one that was killed has all it accepted, in order, when it starts again', 
   expect(await receiveBodies(receiver, 21)).toEqual(Array.from({ length: 21 }, (_, index) => index));
 });
 
+test('one that is killed in the middle of it loses nothing that it accepted and brings nothing back that was completed', async () => {
+  const { sender, receiver, queue } = await setUp(patient);
+  const [accepted, completed] = [new Set<unknown>(), new Set<unknown>()];
+  let isOver = false;
+  const send = async (lane: number): Promise<void> => {
+    for (let index = 0; !isOver; index += 1) {
+      const body = `${lane}-${index}`;
+      await sender.sendMessages({ body }).then(
+        () => accepted.add(body),
+        () => undefined,
+      );
+    }
+  };
+  receiver.subscribe(
+    {
+      processMessage: async (message) => {
+        await receiver.completeMessage(message);
+        completed.add(message.body);
+      },
+      processError: async () => {},
+    },
+    { autoCompleteMessages: false, maxConcurrentCalls: 5 },
+  );
+  const lanes = [0, 1, 2, 3, 4, 5, 6, 7].map((lane) => send(lane));
+  await eventually(() => accepted.size > 500 && completed.size > 100);
+  await standin.kill();
+  isOver = true;
+  const [sure, gone] = [new Set(accepted), new Set(completed)];
+  await standin.start();
+  await Promise.all(lanes);
+  const again = connect(standin.connectionString).createReceiver(queue, { receiveMode: 'receiveAndDelete' });
+  const left = new Set([...completed].filter((body) => !gone.has(body)));
+  for (let bodies: unknown[] = ['']; bodies.length > 0;) {
+    bodies = (await again.receiveMessages(500, { maxWaitTimeInMs: 500 })).map(({ body }) => body as unknown);
+    bodies.forEach((body) => left.add(body));
+  }
+  expect([...left].filter((body) => gone.has(body))).toEqual([]);
+  expect([...sure].filter((body) => !gone.has(body) && !left.has(body) && !completed.has(body))).toEqual([]);
+});
+
 test('one that was killed knows everything about its messages when it starts again', async () => {
   const { sender, receiver, queue } = await setUp(patient, {
     RequiresDuplicateDetection: 'true',
@@ -142,7 +211,7 @@ test('one that was killed knows everything about its messages when it starts aga
   const messages = await receiver.receiveMessages(5);
   const [completed, abandoned, dead, deferred] = messages as [never, never, never, never];
   await receiver.completeMessage(completed);
-  await receiver.deadLetterMessage(dead, { deadLetterReason: 'why' });
+  await receiver.deadLetterMessage(dead, { deadLetterReason: 'why', deadLetterErrorDescription: '' });
   await receiver.deferMessage(deferred);
   await receiver.abandonMessage(abandoned);
   await sender.sendMessages({ body: 'scheduled', scheduledEnqueueTimeUtc: new Date(Date.now() + 60_000) });
@@ -198,13 +267,23 @@ test('one that is not durable starts empty', async () => {
 });
 
 test('a lock that was held when it was killed runs out as it would have', async () => {
-  const { sender, receiver, queue } = await setUp(patient, { LockDuration: 'PT1S' });
+  const { sender, client, queue } = await setUp(patient, { LockDuration: 'PT1S' });
   await sender.sendMessages({ body: 1 });
-  await receiveOne(receiver);
+  await receiveOne(client.createReceiver(queue, noRenewal));
   await standin.restart();
   await sleep(100);
   const again = connect(standin.connectionString).createReceiver(queue);
   expect(await receiveOne(again)).toMatchObject({ body: 1, deliveryCount: 1 });
+});
+
+test('by hand it prints its ports in one line', async () => {
+  const child = spawn(process.execPath, [
+    fileURLToPath(new URL('../../dist/service-bus-standin/main.js', import.meta.url)),
+  ]);
+  onTestFinished(() => void child.kill('SIGKILL'));
+  const [line] = (await emitted(child.stdout, 'data')) as [Buffer];
+  const ports = JSON.parse(line.toString()) as { port: number; managementPort: number; controlPort: number };
+  expect((await fetch(`http://127.0.0.1:${ports.managementPort}/q`)).status).toBe(401);
 });
 
 test('one that was stopped is gone', async () => {

@@ -48,10 +48,7 @@ interface Sending {
 
 /** An administration client whose requests go to the stand-in: it knows nothing but HTTPS. */
 export function administer(port: number, text: string): ServiceBusAdministrationClient {
-  return overHttp(new ServiceBusAdministrationClient(text), port);
-}
-
-export function overHttp(client: ServiceBusAdministrationClient, port: number): ServiceBusAdministrationClient {
+  const client = new ServiceBusAdministrationClient(text);
   const sending = client as unknown as Sending;
   const send = sending.sendRequest.bind(client);
   sending.sendRequest = (request) => {

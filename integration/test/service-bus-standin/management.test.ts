@@ -107,6 +107,19 @@ test('counts of a queue tell active, scheduled and dead messages', async () => {
   });
 });
 
+test('counts of a subscription are its own', async () => {
+  const topic = newName('topic');
+  await admin.createTopic(topic);
+  await admin.createSubscription(topic, 'a');
+  await admin.createSubscription(topic, 'b', {
+    defaultRuleOptions: { name: 'none', filter: { sqlExpression: '1=0' } },
+  });
+  standin.namespace.send(topic, [{}, {}]);
+  const counts = async (name: string): Promise<unknown> => await admin.getSubscriptionRuntimeProperties(topic, name);
+  expect(await counts('a')).toMatchObject({ activeMessageCount: 2, deadLetterMessageCount: 0, totalMessageCount: 2 });
+  expect(await counts('b')).toMatchObject({ activeMessageCount: 0, totalMessageCount: 0 });
+});
+
 test('queues and topics are listed', async () => {
   const [queue, topic] = [newName('queue'), newName('topic')];
   await admin.createQueue(queue);

@@ -94,6 +94,11 @@ test('a scheduled message waits in the topic', async () => {
   expect(await receiveBodies(client.createReceiver(name, 'a'), 2, 1300)).toEqual([1]);
 });
 
+test('a disabled topic takes no messages', async () => {
+  const { sender } = setUpTopic({ Status: 'Disabled' });
+  expect(await codeOf(sender.sendMessages({ body: 1 }))).toBe('MessagingEntityDisabled');
+});
+
 test('a subscription forwards to a queue', async () => {
   const { name, client, sender } = setUpTopic();
   const queue = newName('queue');
@@ -156,7 +161,10 @@ test('dead letters are forwarded where the queue says so, and tell where they co
   const client = connect(connectionString(standin.port));
   await client.createSender(queue).sendMessages({ body: 1 });
   const receiver = client.createReceiver(queue);
-  await receiver.deadLetterMessage(await receiveOne(receiver), { deadLetterReason: 'why' });
+  await receiver.deadLetterMessage(await receiveOne(receiver), {
+    deadLetterReason: 'why',
+    deadLetterErrorDescription: '',
+  });
   expect(await receiveOne(client.createReceiver(letters))).toMatchObject({
     deadLetterReason: 'why',
     deadLetterSource: queue,
