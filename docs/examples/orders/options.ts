@@ -15,6 +15,8 @@ const HELP = `Publishes orders, handles them twice (billing, mailer), and accoun
   npm run demo -- --broker rabbitmq           the same on a RabbitMQ that is started for it
   npm run demo -- --broker rabbitmq --url amqp://user:password@host:5672
   npm run demo -- --broker kafka              … or on a Kafka; one that runs: --url host:9092,host:9093
+  npm run demo -- --broker service-bus        … or on a stand-in for Azure Service Bus; on the real one:
+                                              --url 'Endpoint=sb://…;SharedAccessKeyName=…;SharedAccessKey=…'
   npm run demo -- --input FILE                orders of your own, a JSON object a line:
                                               {"version":2,"order":{"orderId":"…", …}}, see docs/examples/orders/
 
@@ -35,7 +37,7 @@ export function readOptions(args: readonly string[]): Options | undefined {
     throw new Error(`There is no broker "${broker}" here: --broker takes ${brokerNames.join(', ')}.`);
   }
   if (url !== undefined && broker === 'memory') {
-    throw new Error('--url needs a broker to go with it: --broker rabbitmq or --broker kafka.');
+    throw new Error('--url needs a broker to go with it: --broker rabbitmq, kafka or service-bus.');
   }
   return { broker, url, input };
 }

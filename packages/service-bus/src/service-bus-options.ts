@@ -118,11 +118,8 @@ export function checkOptions(options: ServiceBusOptions): Settings {
 
 function problemOf(value: string): string | undefined {
   try {
-    const { entityPath, sharedAccessKey, sharedAccessSignature, fullyQualifiedNamespace } =
-      parseServiceBusConnectionString(value);
-    if (entityPath !== undefined) return 'is that of one entity; take one of the namespace';
-    if (sharedAccessKey === undefined && sharedAccessSignature === undefined) return 'has no key';
-    return fullyQualifiedNamespace === '' ? 'has no endpoint' : undefined;
+    const { entityPath } = parseServiceBusConnectionString(value);
+    return entityPath === undefined ? undefined : 'is that of one entity; take one of the namespace';
   } catch {
     return 'is none of Service Bus: Endpoint=sb://…;SharedAccessKeyName=…;SharedAccessKey=…';
   }
