@@ -15,7 +15,13 @@ const outgoing: OutgoingMessage = {
 };
 
 function received(more: Partial<ServiceBusReceivedMessage> = {}): ServiceBusReceivedMessage {
-  return { body: Buffer.from('x'), sequenceNumber: Long.fromNumber(7), messageId: 'one', state: 'active', ...more } as never;
+  return {
+    body: Buffer.from('x'),
+    sequenceNumber: Long.fromNumber(7),
+    messageId: 'one',
+    state: 'active',
+    ...more,
+  } as never;
 }
 
 const from = (more?: Partial<ServiceBusReceivedMessage>) =>
@@ -72,7 +78,9 @@ describe('from Service Bus', () => {
   });
 
   test('headers are lower case and text, whatever they were', () => {
-    const headers = from({ applicationProperties: { A: 1, B: true, c: 'x', d: new Date(0), e: null as never } }).headers;
+    const headers = from({
+      applicationProperties: { A: 1, B: true, c: 'x', d: new Date(0), e: null as never },
+    }).headers;
     expect(headers).toEqual({ a: '1', b: 'true', c: 'x', d: '1970-01-01T00:00:00.000Z' });
   });
 
@@ -84,8 +92,16 @@ describe('from Service Bus', () => {
   });
 
   test('the reason is the broker’s unless we rejected it, and is no header', () => {
-    const applicationProperties = { DeadLetterReason: 'TTLExpiredException', DeadLetterErrorDescription: 'late', own: 'x' };
-    const letter = from({ applicationProperties, deadLetterReason: 'TTLExpiredException', deadLetterErrorDescription: 'late' });
+    const applicationProperties = {
+      DeadLetterReason: 'TTLExpiredException',
+      DeadLetterErrorDescription: 'late',
+      own: 'x',
+    };
+    const letter = from({
+      applicationProperties,
+      deadLetterReason: 'TTLExpiredException',
+      deadLetterErrorDescription: 'late',
+    });
     expect(letter.brokerReason).toBe('TTLExpiredException');
     expect(letter.headers).toEqual({ own: 'x' });
     expect('brokerReason' in from({ deadLetterReason: 'no', deadLetterErrorDescription: REJECTED })).toBe(false);

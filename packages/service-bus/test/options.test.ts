@@ -29,7 +29,15 @@ describe('options', () => {
       webSockets: {},
       prefetch: 3,
     });
-    const names = ['connectionString', 'leaseMs', 'maxDeliveries', 'envelope', 'managementUrl', 'webSockets', 'prefetch'];
+    const names = [
+      'connectionString',
+      'leaseMs',
+      'maxDeliveries',
+      'envelope',
+      'managementUrl',
+      'webSockets',
+      'prefetch',
+    ];
     for (const name of names) expect(message).toContain(name);
   });
 
