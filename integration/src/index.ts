@@ -50,3 +50,12 @@ export {
 export { sweepLeftovers } from './sweep.ts';
 export { startToxiproxy, type ToxiproxyDescriptor, type ToxiproxyServer } from './toxiproxy.ts';
 export { startWorker, type Worker, type WorkerExit, type WorkerOptions } from './worker.ts';
+export {
+  attachServiceBusStandin,
+  type EntityProperties,
+  type OwnServiceBusStandin,
+  type ServiceBusStandin,
+  type ServiceBusStandinDescriptor,
+  type ServiceBusStandinOptions,
+  startServiceBusStandin,
+} from './service-bus-standin.ts';

@@ -2,11 +2,13 @@ import { randomBytes } from 'node:crypto';
 import { env } from 'node:process';
 import { DeleteTopicCommand, paginateListTopics } from '@aws-sdk/client-sns';
 import { DeleteQueueCommand, paginateListQueues } from '@aws-sdk/client-sqs';
+import { ServiceBusAdministrationClient } from '@azure/service-bus';
 import type { Driver, Topology } from '@waybill/core';
 import { deadName } from '@waybill/core/driver';
 import { kafka, type KafkaDriver } from '@waybill/kafka';
 import { memory, MemoryBroker } from '@waybill/memory';
 import { rabbitmq } from '@waybill/rabbitmq';
+import { serviceBus } from '@waybill/service-bus';
 import { sqs, type SqsDriver, type SqsOptions } from '@waybill/sqs';
 import type { Shutdown } from './shutdown.ts';
 
@@ -26,7 +28,13 @@ interface OpenOptions {
   readonly shutdown: Shutdown;
 }
 
-const brokers = { memory: openMemory, rabbitmq: openRabbitmq, kafka: openKafka, sqs: openSqs };
+const brokers = {
+  memory: openMemory,
+  rabbitmq: openRabbitmq,
+  kafka: openKafka,
+  sqs: openSqs,
+  'service-bus': openServiceBus,
+};
 
 export type BrokerName = keyof typeof brokers;
 
@@ -120,6 +128,21 @@ async function startedSqs(shutdown: Shutdown): Promise<Account> {
   };
 }
 
+async function openServiceBus({ url, shutdown }: OpenOptions): Promise<Broker> {
+  const prefix = newPrefix();
+  if (url !== undefined) {
+    const connect = (): Driver => serviceBus({ connectionString: url });
+    const clean = (topology: Topology): Promise<void> => removeFromServiceBus(url, topology);
+    return { title: 'the Service Bus of --url', prefix, connect, clean };
+  }
+  const { printProgress, startServiceBusStandin } = await import('@waybill/integration');
+  const starting = startServiceBusStandin({ progress: printProgress() });
+  shutdown.add(() => starting.then((started) => started.stop(), nothing));
+  const { connectionString, managementUrl } = await starting;
+  const connect = (): Driver => serviceBus({ connectionString, managementUrl });
+  return { title: 'a stand-in for Azure Service Bus, started for this run', prefix, connect, clean: nothing };
+}
+
 /** The queues of the delay ladder, `waybill.delay.*`, stay: all applications on a broker share them. */
 async function removeFrom(url: string, { queues, topics }: Topology): Promise<void> {
   const driver = rabbitmq({ url });
@@ -133,6 +156,13 @@ async function removeFrom(url: string, { queues, topics }: Topology): Promise<vo
   } finally {
     await driver.close(Date.now() + 2_000);
   }
+}
+
+/** Subscriptions go with their topics. */
+async function removeFromServiceBus(connectionString: string, { queues, topics }: Topology): Promise<void> {
+  const client = new ServiceBusAdministrationClient(connectionString);
+  for (const { name } of topics) await client.deleteTopic(name);
+  for (const { name } of queues) await client.deleteQueue(name);
 }
 
 /** The topic `waybill.bindings` stays: all applications on a cluster share it. */

@@ -17,6 +17,8 @@ const HELP = `Publishes orders, handles them twice (billing, mailer), and accoun
   npm run demo -- --broker kafka              … or on a Kafka; one that runs: --url host:9092,host:9093
   npm run demo -- --broker sqs                … or on SQS and SNS: of a LocalEmu that is started for it, or of
                                               AWS (--url eu-central-1) or another server (--url http://host:4566)
+  npm run demo -- --broker service-bus        … or on a stand-in for Azure Service Bus; on the real one:
+                                              --url 'Endpoint=sb://…;SharedAccessKeyName=…;SharedAccessKey=…'
   npm run demo -- --input FILE                orders of your own, a JSON object a line:
                                               {"version":2,"order":{"orderId":"…", …}}, see docs/examples/orders/
 
@@ -37,7 +39,7 @@ export function readOptions(args: readonly string[]): Options | undefined {
     throw new Error(`There is no broker "${broker}" here: --broker takes ${brokerNames.join(', ')}.`);
   }
   if (url !== undefined && broker === 'memory') {
-    throw new Error('--url needs a broker to go with it: --broker rabbitmq, kafka or sqs.');
+    throw new Error('--url needs a broker to go with it: --broker rabbitmq, kafka, sqs or service-bus.');
   }
   return { broker, url, input };
 }

@@ -1,0 +1,156 @@
+import type { AddressInfo, Server } from 'node:net';
+import rhea from 'rhea';
+import type { Connection, EventContext, Receiver, Sender, Session } from 'rhea';
+
+import { type Content, cut } from './amqp.ts';
+import { AmqpConnection } from './amqp-connection.ts';
+import type { Faults } from './faults.ts';
+import type { Namespace } from './namespace.ts';
+import type { Access } from './token.ts';
+
+export interface AmqpServerOptions {
+  readonly namespace: Namespace;
+  readonly faults: Faults;
+  readonly access: Access;
+  readonly maxMessageSize: number;
+  /** Of a client from which nothing comes; twice this ends its connection. */
+  readonly idleTimeoutMs: number;
+  /** 0 for any. */
+  readonly port: number;
+  /** PEM texts, for TLS. */
+  readonly tls?: Tls;
+}
+
+export interface Tls {
+  readonly certificate: string;
+  readonly key: string;
+}
+
+/** Speaks AMQP on a port of 127.0.0.1. */
+export class AmqpServer {
+  readonly #server: Server;
+  readonly #connections = new Map<Connection, AmqpConnection>();
+
+  private constructor(server: Server) {
+    this.#server = server;
+  }
+
+  /** Resolves once it listens. */
+  static async listen(options: AmqpServerOptions): Promise<AmqpServer> {
+    const container = rhea.create_container({ id: 'service-bus-standin' });
+    (container.sasl_server_mechanisms as { enable_anonymous(): void }).enable_anonymous();
+    const server = container.listen({
+      host: '127.0.0.1',
+      port: options.port,
+      idle_time_out: options.idleTimeoutMs,
+      max_frame_size: 65_536,
+      ...(options.tls === undefined ? {} : { transport: 'tls', key: options.tls.key, cert: options.tls.certificate }),
+      receiver_options: { autoaccept: false, credit_window: 1000 },
+      sender_options: { autosettle: false, treat_modified_as_released: false },
+      // Without, answers wait 40 ms for each other.
+      tcp_no_delay: true,
+    } as never);
+    const amqp = new AmqpServer(server);
+    amqp.#listenTo(container, options);
+    await new Promise<void>((resolve, reject) => {
+      server.once('listening', resolve);
+      server.once('error', reject);
+    });
+    return amqp;
+  }
+
+  get port(): number {
+    return (this.#server.address() as AddressInfo).port;
+  }
+
+  get connectionCount(): number {
+    return this.#connections.size;
+  }
+
+  /** Cuts all connections; new ones are taken. */
+  dropConnections(): void {
+    for (const connection of this.#connections.keys()) {
+      cut(connection);
+    }
+  }
+
+  /** Detaches all links to an entity, as the service does with those that are idle. */
+  detachLinks(path: string): void {
+    for (const connection of this.#connections.values()) {
+      connection.detachLinks(path);
+    }
+  }
+
+  close(): void {
+    this.#server.close();
+    this.dropConnections();
+  }
+
+  #listenTo(container: ReturnType<typeof rhea.create_container>, options: AmqpServerOptions): void {
+    const of = ({ connection }: EventContext): AmqpConnection => this.#of(connection, options);
+    container.on('connection_open', of);
+    container.on('sender_open', (context: EventContext) => of(context).senderOpened(context.sender as Sender));
+    container.on('receiver_open', (context: EventContext) => of(context).receiverOpened(context.receiver as Receiver));
+    container.on('message', (context: EventContext) => {
+      if (context.receiver !== undefined && context.delivery !== undefined) {
+        of(context)
+          .handler(context.receiver)
+          ?.message?.(context.message as Content, context.delivery);
+      }
+    });
+    for (const outcome of ['accepted', 'rejected', 'released', 'modified']) {
+      container.on(outcome, (context: EventContext) => {
+        if (context.sender !== undefined && context.delivery !== undefined) {
+          of(context).handler(context.sender)?.outcome?.(context.delivery);
+        }
+      });
+    }
+    for (const room of ['sender_flow', 'sendable']) {
+      container.on(room, (context: EventContext) => {
+        const handler = context.sender === undefined ? undefined : of(context).handler(context.sender);
+        handler?.flow?.();
+      });
+    }
+    container.on('sender_draining', (context: EventContext) => {
+      const handler = context.sender === undefined ? undefined : of(context).handler(context.sender);
+      handler?.drain?.();
+    });
+    this.#listenToEnds(container, of);
+  }
+
+  #listenToEnds(
+    container: ReturnType<typeof rhea.create_container>,
+    of: (context: EventContext) => AmqpConnection,
+  ): void {
+    const closed = (context: EventContext): void => {
+      const link = context.sender ?? context.receiver;
+      if (link !== undefined) {
+        of(context).linkClosed(link);
+      }
+    };
+    container.on('sender_close', closed);
+    container.on('receiver_close', closed);
+    container.on('sender_error', () => undefined);
+    container.on('receiver_error', () => undefined);
+    container.on('session_error', () => undefined);
+    container.on('session_close', (context: EventContext) => of(context).sessionClosed(context.session as Session));
+    const ended = ({ connection }: EventContext): void => {
+      this.#connections.get(connection)?.closed();
+      this.#connections.delete(connection);
+    };
+    container.on('connection_close', ended);
+    container.on('connection_error', () => undefined);
+    container.on('disconnected', ended);
+    container.on('protocol_error', () => undefined);
+    container.on('error', (error: unknown) => process.emitWarning(`service-bus-standin: ${String(error)}`));
+  }
+
+  #of(connection: Connection, options: AmqpServerOptions): AmqpConnection {
+    let found = this.#connections.get(connection);
+    if (found === undefined) {
+      found = new AmqpConnection(options);
+      this.#connections.set(connection, found);
+    }
+    return found;
+  }
+}
