@@ -120,6 +120,19 @@ test('whoever has its descriptor reaches it', async () => {
   await expect(attached.createTopic(topic)).rejects.toThrow('already exists');
 });
 
+test('a queue that is deleted tells its senders and its subscribers', async () => {
+  const { queue, sender, receiver } = await setUp();
+  const errors: unknown[] = [];
+  receiver.subscribe({
+    processMessage: async () => {},
+    processError: async ({ error }) => void errors.push((error as { code?: unknown }).code),
+  });
+  await sender.sendMessages({ body: 1 });
+  await administer(standin.managementPort, standin.connectionString).deleteQueue(queue);
+  await eventually(() => errors.includes('MessagingEntityNotFound'));
+  expect(await codeOf(sender.sendMessages({ body: 2 }))).toBe('MessagingEntityNotFound');
+});
+
 test('connections are counted', async () => {
   const before = await standin.countConnections();
   const { sender } = await setUp();
