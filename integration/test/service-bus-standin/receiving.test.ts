@@ -1,4 +1,4 @@
-import { setTimeout as sleep } from 'node:timers/promises';
+import { setImmediate as turn, setTimeout as sleep } from 'node:timers/promises';
 
 import { afterAll, beforeAll, expect, test } from 'vitest';
 
@@ -72,6 +72,25 @@ test('outcomes of the same moment are told apart', async () => {
   const codes = [first, second, third, fourth].map((message) => codeOf(receiver.completeMessage(message)));
   expect(await Promise.all(codes)).toEqual(['resolved', 'MessageLockLost', 'resolved', 'MessageLockLost']);
   expect(standin.namespace.mailbox(name).activeCount).toBe(2);
+});
+
+// Not of the stand-in: whoever settles must know it.
+test('the client tells outcomes of two neighbours in one moment as the first of them', async () => {
+  const { sender, receiver, name } = setUpQueue(standin);
+  await sender.sendMessages([{ body: 1 }, { body: 2 }]);
+  const [first, second] = (await receiver.receiveMessages(2, { maxWaitTimeInMs: 1000 })) as [never, never];
+  await Promise.all([receiver.completeMessage(first), receiver.abandonMessage(second)]);
+  expect(standin.namespace.mailbox(name).activeCount).toBe(0);
+});
+
+test('outcomes of two moments are what they are', async () => {
+  const { sender, receiver, name } = setUpQueue(standin);
+  await sender.sendMessages([{ body: 1 }, { body: 2 }]);
+  const [first, second] = (await receiver.receiveMessages(2, { maxWaitTimeInMs: 1000 })) as [never, never];
+  const completed = receiver.completeMessage(first);
+  await turn();
+  await Promise.all([completed, receiver.abandonMessage(second)]);
+  expect(standin.namespace.mailbox(name).activeCount).toBe(1);
 });
 
 test('a renewed lock holds on', async () => {
