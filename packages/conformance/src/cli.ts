@@ -91,3 +91,5 @@ try {
   process.stderr.write(`${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
   process.exitCode = 2;
 }
+// A scenario that failed at its deadline may go on for ever.
+setTimeout(() => process.exit(), 5_000).unref();

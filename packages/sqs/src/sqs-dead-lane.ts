@@ -1,48 +1,50 @@
 import { randomBytes, randomInt } from 'node:crypto';
 import { setMaxListeners } from 'node:events';
-import { GetQueueAttributesCommand } from '@aws-sdk/client-sqs';
-import { type Page, type Queue, systemClock, WaybillError } from '@waybill/core/driver';
+import { type Page, pause, type Queue, systemClock, WaybillError } from '@waybill/core/driver';
 import type { SqsDelivery } from './from-sqs-message.ts';
 import type { SqsClients } from './sqs-client.ts';
 import { MOST_ENTRIES } from './sqs-lanes.ts';
 import type { SqsLookup } from './sqs-lookup.ts';
 import { deadEntity } from './sqs-names.ts';
 import type { Settings } from './sqs-options.ts';
+import { SqsQueues } from './sqs-queues.ts';
 import { SqsReceiver, waitingOf } from './sqs-receiver.ts';
 import { SqsSettler } from './sqs-settler.ts';
 
 /** Receives of one listing that are open at once. */
 const MOST_OPEN = 4;
-/** A listing that takes longer than its leases meets what it has listed again; so often in a row, and it is at its end. */
+/** A walk that takes longer than its leases meets what it holds again; so often in a row, and it is at its end. */
 const MOST_KNOWN_ROUNDS = 5;
 /** What a dead process held comes again that soon after its lease. */
 const LATE_MS = 2_000;
-/** Letters that are seen so often, one look after the other, are taken by no other listing. */
-const MOST_SIGHTINGS = 25;
-const HIDDEN = 'ApproximateNumberOfMessagesNotVisible';
+/** Two that list at once give way for times of their own: else they would take from each other at the same moments. */
+const GIVE_WAY_MS = { least: 50, most: 1_000 } as const;
 /** Listings that may still be continued; older ones are forgotten, and their leases let go. */
 const MOST_LISTINGS = 32;
 
 interface Listing {
   readonly queue: string;
+  readonly entity: string;
   readonly receiver: SqsReceiver;
-  /** By position, with the newest handle. */
+  /** What this walk holds, by position, with the newest handle. */
   readonly taken: Map<string, SqsDelivery>;
-  /** When it last met a letter, or began. */
+  /** Positions of all that was listed. */
+  readonly listed: Set<string>;
+  /** When it last met a letter that it had not listed, or began. */
   broughtAt: number;
-  /** The last receives brought nothing. */
-  idle: boolean;
+  complete: boolean;
 }
 
 /**
- * Lists dead letters by taking them, holding all until the end and giving all back. Two that list one lane at the same
- * time come to their ends one after the other.
+ * Lists dead letters by taking them, holding all that comes until nothing more does, and giving all back. While the lane
+ * has more than was listed, somebody else holds letters: then it gives back what it holds and walks again after a moment.
  */
 export class SqsDeadLane {
   readonly #clients: SqsClients;
   readonly #lookup: SqsLookup;
   readonly #settings: Settings;
   readonly #settler: SqsSettler;
+  readonly #queues: SqsQueues;
   readonly #listings = new Map<string, Listing>();
   readonly #closed = new AbortController();
 
@@ -51,6 +53,7 @@ export class SqsDeadLane {
     this.#lookup = lookup;
     this.#settings = settings;
     this.#settler = new SqsSettler(clients, settings.leaseMs);
+    this.#queues = new SqsQueues(clients, lookup);
     // Every open receive listens to it.
     setMaxListeners(0, this.#closed.signal);
   }
@@ -78,15 +81,18 @@ export class SqsDeadLane {
 
   #begin(token: string, queue: Queue): Listing {
     const { leaseMs, pollSeconds } = this.#settings;
-    const receiver = new SqsReceiver({
-      clients: this.#clients,
-      lookup: this.#lookup,
-      entity: deadEntity(queue),
-      lane: 'dead',
-      ...waitingOf({ leaseMs, pollSeconds }, 'dead'),
-    });
-    const broughtAt = systemClock.now();
-    const listing: Listing = { queue: queue.name, receiver, taken: new Map(), broughtAt, idle: false };
+    const entity = deadEntity(queue);
+    const waiting = waitingOf({ leaseMs, pollSeconds }, 'dead');
+    const source = { clients: this.#clients, lookup: this.#lookup, entity, lane: 'dead' } as const;
+    const listing: Listing = {
+      queue: queue.name,
+      entity,
+      receiver: new SqsReceiver({ ...source, ...waiting }),
+      taken: new Map(),
+      listed: new Set(),
+      broughtAt: systemClock.now(),
+      complete: false,
+    };
     this.#listings.set(token, listing);
     for (const [oldest] of this.#listings) {
       if (this.#listings.size <= MOST_LISTINGS) break;
@@ -97,48 +103,42 @@ export class SqsDeadLane {
 
   /** As many as come at once; none at the end of the lane. */
   async #read(listing: Listing, max: number): Promise<readonly SqsDelivery[]> {
+    const { listed, taken } = listing;
     const letters: SqsDelivery[] = [];
-    for (let known = 0; letters.length < max && known < MOST_KNOWN_ROUNDS;) {
-      if (listing.idle && (letters.length > 0 || !(await this.#hidesMore(listing)))) break;
-      const round = await this.#round(listing, max - letters.length);
-      listing.idle = round.length === 0;
-      if (listing.idle) continue;
-      listing.broughtAt = systemClock.now();
-      const before = letters.length;
+    for (let known = 0; letters.length < max && !listing.complete;) {
+      const wanted = Math.min(max - letters.length, MOST_OPEN * MOST_ENTRIES);
+      const round = await this.#round(listing, wanted);
+      known = round.every(({ position }) => taken.has(position)) ? known + 1 : 0;
       for (const letter of round) {
-        if (!listing.taken.has(letter.position)) letters.push(letter);
-        listing.taken.set(letter.position, letter);
+        taken.set(letter.position, letter);
+        if (listed.has(letter.position)) continue;
+        listed.add(letter.position);
+        letters.push(letter);
+        listing.broughtAt = systemClock.now();
       }
-      known = letters.length === before ? known + 1 : 0;
+      if (round.length < wanted) listing.complete = await this.#isComplete(listing);
+      if (round.length > 0 && known < MOST_KNOWN_ROUNDS) continue;
+      if (letters.length > 0) break;
+      if (!listing.complete) await this.#giveWay(listing);
+      known = 0;
     }
     return letters;
   }
 
-  /** Whether others hold letters: another listing, which gives them back at its end, or a process that died. */
-  async #hidesMore(listing: Listing): Promise<boolean> {
-    const { receiver, taken, broughtAt } = listing;
-    const now = systemClock.now();
-    if (now > broughtAt + this.#settings.leaseMs + LATE_MS) return false;
-    const QueueUrl = await receiver.find();
-    const command = new GetQueueAttributesCommand({ QueueUrl, AttributeNames: [HIDDEN] });
+  /** Whether all that the lane has was listed, or what is missing was waited for long enough. */
+  async #isComplete({ entity, listed, broughtAt }: Listing): Promise<boolean> {
+    if (this.#closed.signal.aborted) return true;
+    if (systemClock.now() > broughtAt + this.#settings.leaseMs + LATE_MS) return true;
     // Without the right to ask, a listing ends where nothing comes.
-    const { Attributes } = await this.#clients.sqs.send(command).catch(() => ({ Attributes: undefined }));
-    const ours = [...taken.values()].filter(({ leaseUntil }) => leaseUntil > now).length;
-    const others = Number(Attributes?.[HIDDEN] ?? 0) - ours;
-    if (others > ours || (others === ours && ours > 0 && randomInt(2) === 0)) await this.#standBack(listing);
-    return others > 0;
+    const counts = await this.#queues.counts(entity).catch(() => undefined);
+    return counts === undefined || counts.ready + counts.inFlight + counts.delayed <= listed.size;
   }
 
-  /** Of two listings that wait for what the other holds, the one that holds less lets the other come to its end first. */
-  async #standBack({ receiver, taken, broughtAt }: Listing): Promise<void> {
-    const letters = [...taken.values()].filter(({ leaseUntil }) => leaseUntil > systemClock.now());
-    if (letters.length === 0) return;
+  async #giveWay({ taken }: Listing): Promise<void> {
+    const letters = [...taken.values()];
+    taken.clear();
     await this.#settler.release(letters);
-    for (const letter of letters) letter.leaseUntil = 0;
-    const until = broughtAt + this.#settings.leaseMs + LATE_MS;
-    for (let seen = 0; seen < MOST_SIGHTINGS && systemClock.now() < until;) {
-      seen += await receiver.look(this.#closed.signal);
-    }
+    await pause(systemClock, randomInt(GIVE_WAY_MS.least, GIVE_WAY_MS.most), this.#closed.signal);
   }
 
   async #round(listing: Listing, max: number): Promise<readonly SqsDelivery[]> {

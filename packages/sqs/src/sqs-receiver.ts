@@ -41,18 +41,9 @@ export class SqsReceiver {
     return this.#options.lookup.queueUrl(this.#options.entity);
   }
 
-  /** Waits for a message that can be seen, and leaves it to others; resolves with how many it saw: 1, or 0 in the end. */
-  async look(signal: AbortSignal): Promise<number> {
-    return (await this.#ask(1, 0, signal)).length;
-  }
-
   /** One long poll: at most `max` (1 to 10) as soon as there is one, none when its time is over. */
-  receive(max: number, signal: AbortSignal): Promise<readonly SqsDelivery[]> {
-    return this.#ask(max, this.#options.leaseMs, signal);
-  }
-
-  async #ask(max: number, leaseMs: number, signal: AbortSignal): Promise<readonly SqsDelivery[]> {
-    const { clients, lookup, entity, lane, waitSeconds } = this.#options;
+  async receive(max: number, signal: AbortSignal): Promise<readonly SqsDelivery[]> {
+    const { clients, lookup, entity, lane, leaseMs, waitSeconds } = this.#options;
     const url = await this.find();
     // Before the call: the lease begins at an unknown time while it is open.
     const leaseUntil = systemClock.now() + leaseMs;

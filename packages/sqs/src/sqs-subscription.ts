@@ -14,6 +14,7 @@ import type { SqsDelivery } from './from-sqs-message.ts';
 import type { SqsClients } from './sqs-client.ts';
 import { SqsDelayRelay } from './sqs-delay-relay.ts';
 import { SqsInbox } from './sqs-inbox.ts';
+import { MOST_ENTRIES } from './sqs-lanes.ts';
 import type { SqsLookup } from './sqs-lookup.ts';
 import { deadEntity, workEntity } from './sqs-names.ts';
 import type { Settings } from './sqs-options.ts';
@@ -169,7 +170,8 @@ export class SqsSubscription implements Subscription {
     if (room <= 0) return;
     this.#relay?.ask(room);
     const quick = systemClock.now() - this.#handedOutAt < QUICK_MS;
-    this.#polls.ask(room, quick);
+    // Who has only one or two at a time leaves what is beyond until its lease is over, and that counts as handed out.
+    this.#polls.ask(room, quick && this.#held.size + room >= MOST_ENTRIES);
   }
 
   #take(max: number): readonly SqsDelivery[] {

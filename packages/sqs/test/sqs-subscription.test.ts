@@ -35,6 +35,23 @@ describe('receive', () => {
     expect(open()).toHaveLength(1);
   });
 
+  test.each([
+    ['for one at a time while it may hold few', 1, 1],
+    ['in tens when it comes back at once and holds many', 12, 10],
+  ])('asks %s', async (_, held, asked) => {
+    const { subscription, open, turn } = subscribe();
+    for (let count = 0; count < held; count += 1) {
+      const receiving = subscription.receive(1, signal());
+      await turn();
+      await open()[0]?.answer(stored(`m${count}`));
+      const [delivery] = await receiving;
+      if (held === 1 && delivery !== undefined) await subscription.settle([{ delivery, action: 'accept' }]);
+    }
+    void subscription.receive(1, signal());
+    await turn();
+    expect(open()[0]?.input.MaxNumberOfMessages).toBe(asked);
+  });
+
   test('polls nothing while nobody receives', async () => {
     const { subscription, open, delayed, turn } = subscribe();
     const first = subscription.receive(10, signal());
