@@ -4,6 +4,7 @@ import type {
   ServiceBusSender,
   ServiceBusSessionReceiver,
 } from '@azure/service-bus';
+import { systemClock } from '@waybill/core/driver';
 
 /**
  * What the client has and does not show: credit, the events of links, the socket. The only file that knows; the version
@@ -35,7 +36,7 @@ interface LinkOwner {
 /** The protocol's connection below the client. After a loss the client has another, which nobody uses. */
 export interface AmqpConnection {
   readonly options: { tcp_no_delay?: boolean };
-  readonly socket?: { destroy(): void; readonly bytesRead: number };
+  readonly socket?: { destroy(error?: Error): void; readonly bytesRead: number };
   readonly heartbeat_in?: NodeJS.Timeout;
   readonly heartbeat_out?: NodeJS.Timeout;
   readonly abort_idle?: NodeJS.Timeout;
@@ -43,8 +44,39 @@ export interface AmqpConnection {
   emit(event: string, context: object): boolean;
 }
 
+type Negotiate = (audience: string, ...more: readonly unknown[]) => Promise<unknown>;
+
 interface Inside {
-  readonly _connectionContext: { readonly connection: { readonly _connection: AmqpConnection } };
+  readonly _connectionContext: {
+    readonly cbsSession: { negotiateClaim: Negotiate };
+    readonly connection: { readonly _connection: AmqpConnection; removeAllListeners(event: string): void };
+  };
+}
+
+/**
+ * What the client does when its connection breaks: it closes links that are gone, waits for answers a minute each, and
+ * throws where nobody catches.
+ */
+export function dropRecovery(client: ServiceBusClient): void {
+  (client as unknown as Inside)._connectionContext.connection.removeAllListeners('disconnected');
+}
+
+/**
+ * The client shows its token before every link, one link after the other: with many sessions that is most of their time.
+ * Once in `ms` is enough for an entity.
+ */
+export function rememberClaims(client: ServiceBusClient, ms: number): void {
+  const { cbsSession } = (client as unknown as Inside)._connectionContext;
+  const negotiate = cbsSession.negotiateClaim.bind(cbsSession);
+  const claims = new Map<string, { readonly at: number; readonly answer: Promise<unknown> }>();
+  cbsSession.negotiateClaim = (audience, ...more) => {
+    const known = claims.get(audience);
+    if (known !== undefined && systemClock.now() - known.at < ms) return known.answer;
+    const answer = negotiate(audience, ...more);
+    claims.set(audience, { at: systemClock.now(), answer });
+    answer.catch(() => claims.delete(audience));
+    return answer;
+  };
 }
 
 export function connectionOf(client: ServiceBusClient): AmqpConnection {

@@ -17,7 +17,7 @@ export class SenderLink {
   readonly #open = new Set<AbortController>();
   #ended = false;
 
-  private constructor(life: ClientLife, sender: ServiceBusSender) {
+  constructor(life: ClientLife, sender: ServiceBusSender) {
     this.#life = life;
     this.#sender = sender;
   }

@@ -9,7 +9,12 @@ import { type SessionEvents, SessionLink } from './session-link.ts';
 const MOST_ACCEPTS = 16;
 /** A session without messages is let go after this; at once, or nearly, where others wait for its place. */
 const IDLE_MS = 1_000;
-const CROWDED_IDLE_MS = 100;
+const CROWDED_IDLE_MS = 50;
+const LOOK_MS = 50;
+/** As many are enough to work on. More would be kept from other processes. */
+const ENOUGH = 64;
+/** A session that has not moved for so long, for a retry or a slow handler, is not one of these. */
+const STUCK_MS = 500;
 /** The longest that one is kept while others wait for its place. */
 const TURN_MS = 60_000;
 /** Of one session: the rest of a key waits behind its first anyway. */
@@ -34,6 +39,7 @@ export class SessionPool {
   #accepting = 0;
   /** How many accepts seem worth it: doubled by each that finds a session. */
   #eager = 1;
+  #stuck = 0;
 
   constructor(connection: ServiceBusConnection, queue: string, options: { events: PoolEvents; maxInFlight: number }) {
     this.#connection = connection;
@@ -51,6 +57,7 @@ export class SessionPool {
     this.#abort = new AbortController();
     setMaxListeners(MOST_ACCEPTS * 4, this.#abort.signal);
     this.fill();
+    this.#lookAfter();
   }
 
   /** Fewer: what is above goes on until it is settled, and takes no more. */
@@ -67,7 +74,7 @@ export class SessionPool {
   }
 
   grant(session: SessionLink): void {
-    const share = Math.floor(this.#maxInFlight / (this.sessions.size + 1) / 2);
+    const share = Math.floor(this.#maxInFlight / (this.sessions.size + 1));
     session.grant(Math.min(Math.max(share, 1), LARGEST_WINDOW), this.#room);
   }
 
@@ -75,7 +82,8 @@ export class SessionPool {
   async end(session: SessionLink): Promise<void> {
     if (!session.ending) {
       session.ending = true;
-      await session.drain();
+      // Without anything in hand it can go as it is: what is on its way goes back with it.
+      if (session.held.size > 0) await session.drain();
     }
     if (session.held.size > 0 || !this.sessions.delete(session)) return;
     await session.close().catch(() => undefined);
@@ -94,7 +102,7 @@ export class SessionPool {
   }
 
   get #most(): number {
-    return Math.min(this.#connection.settings.maxSessions, this.#maxInFlight);
+    return Math.min(this.#connection.settings.maxSessions, this.#maxInFlight, ENOUGH + this.#stuck);
   }
 
   get #room(): number {
@@ -132,7 +140,6 @@ export class SessionPool {
       this.sessions.add(session);
       this.#eager = Math.min(this.#eager * 2, MOST_ACCEPTS);
       session.start();
-      this.#watch(session);
     } catch (cause) {
       await this.#refused(cause, signal);
     }
@@ -151,15 +158,25 @@ export class SessionPool {
     this.#events.stopped(error);
   }
 
-  #watch(session: SessionLink): void {
-    systemClock.after(CROWDED_IDLE_MS, () => {
-      if (session.over || session.ending) return;
-      const now = systemClock.now();
-      const idleMs = this.#isCrowded ? CROWDED_IDLE_MS : IDLE_MS;
-      const isIdle = session.isIdle(idleMs, IDLE_MS);
-      const isOver = this.#isCrowded && now - session.since >= TURN_MS;
-      if (isIdle || isOver) void this.end(session);
-      else this.#watch(session);
+  #lookAfter(): void {
+    systemClock.after(LOOK_MS, () => {
+      if (this.#life === undefined && this.sessions.size === 0) return;
+      this.#stuck = 0;
+      for (const session of this.sessions) this.#look(session);
+      this.fill();
+      this.#lookAfter();
     });
+  }
+
+  #look(session: SessionLink): void {
+    if (session.over || session.ending) return;
+    const now = systemClock.now();
+    const isOver = this.#isCrowded && now - session.since >= TURN_MS;
+    if (isOver || session.isIdle(this.#isCrowded ? CROWDED_IDLE_MS : IDLE_MS, IDLE_MS)) void this.end(session);
+    else if (session.held.size > 0 && now - session.lastActive >= STUCK_MS) {
+      this.#stuck += 1;
+      // What it has asked for is room that others can use.
+      void session.drain();
+    }
   }
 }
