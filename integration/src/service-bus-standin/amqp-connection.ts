@@ -1,6 +1,6 @@
 import type { Receiver, Sender, Session } from 'rhea';
 
-import { type Content, inside, mirror, refuseAttach } from './amqp.ts';
+import { type AmqpProblem, type Content, inside, mirror, refuseAttach } from './amqp.ts';
 import type { AmqpServerOptions } from './amqp-server.ts';
 import type { LinkHandler } from './link-handler.ts';
 import { managementNode } from './management-node.ts';
@@ -89,11 +89,13 @@ export class AmqpConnection {
     }
   }
 
-  detachLinks(path: string): void {
+  /** Detaches links to an entity and, where `below`, to what is part of it. */
+  detachLinks(path: string, problem: AmqpProblem, below: boolean): void {
+    const wanted = path.toLowerCase();
     for (const [link, handler] of this.#handlers) {
-      if (handler.path.toLowerCase() === path.toLowerCase()) {
-        const description = 'The link is force detached by the broker since it was inactive for 10 minutes.';
-        link.close({ condition: 'amqp:link:detach-forced', description });
+      const found = handler.path.toLowerCase();
+      if (found === wanted || (below && found.startsWith(`${wanted}/`))) {
+        link.close({ condition: problem.condition, description: problem.description });
         this.linkClosed(link);
       }
     }

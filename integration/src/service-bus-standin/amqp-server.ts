@@ -2,10 +2,11 @@ import type { AddressInfo, Server } from 'node:net';
 import rhea from 'rhea';
 import type { Connection, EventContext, Receiver, Sender, Session } from 'rhea';
 
-import { type Content, cut } from './amqp.ts';
+import { type AmqpProblem, type Content, cut } from './amqp.ts';
 import { AmqpConnection } from './amqp-connection.ts';
 import type { Faults } from './faults.ts';
 import type { Namespace } from './namespace.ts';
+import { entityNotFound } from './problem.ts';
 import type { Access } from './token.ts';
 
 export interface AmqpServerOptions {
@@ -31,8 +32,11 @@ export class AmqpServer {
   readonly #server: Server;
   readonly #connections = new Map<Connection, AmqpConnection>();
 
-  private constructor(server: Server) {
+  readonly #stopListening: () => void;
+
+  private constructor(server: Server, namespace: Namespace) {
     this.#server = server;
+    this.#stopListening = namespace.onRemoved((path) => this.#detach(path, entityNotFound(path), true));
   }
 
   /** Resolves once it listens. */
@@ -50,7 +54,7 @@ export class AmqpServer {
       // Without, answers wait 40 ms for each other.
       tcp_no_delay: true,
     } as never);
-    const amqp = new AmqpServer(server);
+    const amqp = new AmqpServer(server, options.namespace);
     amqp.#listenTo(container, options);
     await new Promise<void>((resolve, reject) => {
       server.once('listening', resolve);
@@ -76,14 +80,20 @@ export class AmqpServer {
 
   /** Detaches all links to an entity, as the service does with those that are idle. */
   detachLinks(path: string): void {
-    for (const connection of this.#connections.values()) {
-      connection.detachLinks(path);
-    }
+    const description = 'The link is force detached by the broker since it was inactive for 10 minutes.';
+    this.#detach(path, { condition: 'amqp:link:detach-forced', description }, false);
   }
 
   close(): void {
+    this.#stopListening();
     this.#server.close();
     this.dropConnections();
+  }
+
+  #detach(path: string, problem: AmqpProblem, below: boolean): void {
+    for (const connection of this.#connections.values()) {
+      connection.detachLinks(path, problem, below);
+    }
   }
 
   #listenTo(container: ReturnType<typeof rhea.create_container>, options: AmqpServerOptions): void {

@@ -31,6 +31,7 @@ export class Namespace {
     forward: (path, content) => this.#forward(path, content),
     journal: () => this.#journal,
   };
+  readonly #removed = new Set<(path: string) => void>();
   #journal: Journal | undefined;
 
   get queues(): Queue[] {
@@ -130,6 +131,13 @@ export class Namespace {
       this.#entities.delete(entity.path.toLowerCase());
     }
     this.#journal?.append({ record: 'entity-gone', path: entity.path });
+    this.#removed.forEach((told) => told(entity.path));
+  }
+
+  /** Tells of entities that are removed, until what it returns is called. */
+  onRemoved(told: (path: string) => void): () => void {
+    this.#removed.add(told);
+    return () => void this.#removed.delete(told);
   }
 
   /** What a receiver of `path` receives from. */

@@ -8,12 +8,12 @@ import { eventually } from '../../src/eventually.ts';
 import { codeOf, connect, connectionString, openStandin } from './kit.ts';
 
 test('a quiet client is kept by its heartbeats', async () => {
-  const standin = await openStandin({ idleTimeoutMs: 200 });
+  const standin = await openStandin({ idleTimeoutMs: 600 });
   onTestFinished(() => standin.close());
   standin.namespace.createQueue('q');
   const sender = connect(connectionString(standin.port)).createSender('q');
   await sender.sendMessages({ body: 1 });
-  await sleep(1000);
+  await sleep(2500);
   expect(standin.amqp.connectionCount).toBe(1);
   await sender.sendMessages({ body: 2 });
 });

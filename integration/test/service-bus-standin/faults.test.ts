@@ -120,6 +120,19 @@ test('whoever has its descriptor reaches it', async () => {
   await expect(attached.createTopic(topic)).rejects.toThrow('already exists');
 });
 
+test('a queue that is deleted tells its senders and its subscribers', async () => {
+  const { queue, sender, receiver } = await setUp();
+  const errors: unknown[] = [];
+  receiver.subscribe({
+    processMessage: async () => {},
+    processError: async ({ error }) => void errors.push((error as { code?: unknown }).code),
+  });
+  await sender.sendMessages({ body: 1 });
+  await administer(standin.managementPort, standin.connectionString).deleteQueue(queue);
+  await eventually(() => errors.includes('MessagingEntityNotFound'));
+  expect(await codeOf(sender.sendMessages({ body: 2 }))).toBe('MessagingEntityNotFound');
+});
+
 test('connections are counted', async () => {
   const before = await standin.countConnections();
   const { sender } = await setUp();
@@ -161,8 +174,11 @@ test('one that was killed has all it accepted, in order, when it starts again', 
 });
 
 test('one that is killed in the middle of it loses nothing that it accepted and brings nothing back that was completed', async () => {
-  const { sender, receiver, queue } = await setUp(patient);
-  const [accepted, completed] = [new Set<unknown>(), new Set<unknown>()];
+  // What was on its way to the receiver comes again after the lock.
+  const { receiver, queue } = await setUp(patient, { LockDuration: 'PT2S' });
+  // One that tries again would store some twice.
+  const sender = connect(standin.connectionString).createSender(queue);
+  const [accepted, completed, handled] = [new Set<unknown>(), new Set<unknown>(), new Set<unknown>()];
   let isOver = false;
   const send = async (lane: number): Promise<void> => {
     for (let index = 0; !isOver; index += 1) {
@@ -176,6 +192,7 @@ test('one that is killed in the middle of it loses nothing that it accepted and 
   receiver.subscribe(
     {
       processMessage: async (message) => {
+        handled.add(message.body);
         await receiver.completeMessage(message);
         completed.add(message.body);
       },
@@ -193,11 +210,12 @@ test('one that is killed in the middle of it loses nothing that it accepted and 
   const again = connect(standin.connectionString).createReceiver(queue, { receiveMode: 'receiveAndDelete' });
   const left = new Set([...completed].filter((body) => !gone.has(body)));
   for (let bodies: unknown[] = ['']; bodies.length > 0;) {
-    bodies = (await again.receiveMessages(500, { maxWaitTimeInMs: 500 })).map(({ body }) => body as unknown);
+    bodies = (await again.receiveMessages(500, { maxWaitTimeInMs: 2500 })).map(({ body }) => body as unknown);
     bodies.forEach((body) => left.add(body));
   }
   expect([...left].filter((body) => gone.has(body))).toEqual([]);
-  expect([...sure].filter((body) => !gone.has(body) && !left.has(body) && !completed.has(body))).toEqual([]);
+  // Of what was being completed at that moment nobody knows.
+  expect([...sure].filter((body) => !handled.has(body) && !left.has(body))).toEqual([]);
 });
 
 test('one that was killed knows everything about its messages when it starts again', async () => {

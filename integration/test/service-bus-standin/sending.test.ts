@@ -180,9 +180,9 @@ test('a message that outlived the time of the queue is dead-lettered where the q
 
 test('a locked message does not expire before its lock does', async () => {
   const { sender, receiver } = setUpQueue(standin, { DeadLetteringOnMessageExpiration: 'true' });
-  await sender.sendMessages({ body: 1, timeToLive: 200 });
+  await sender.sendMessages({ body: 1, timeToLive: 1000 });
   const message = await receiveOne(receiver);
-  await new Promise((resolve) => setTimeout(resolve, 300));
+  await new Promise((resolve) => setTimeout(resolve, 1100));
   await receiver.completeMessage(message);
 });
 

@@ -121,12 +121,12 @@ test('a session whose lock runs out is lost, and what was locked in it is counte
 });
 
 test('a renewed session lock holds on', async () => {
-  const { sender, client, name } = setUpSessions({ LockDuration: 'PT0.4S' });
+  const { sender, client, name } = setUpSessions({ LockDuration: 'PT1.5S' });
   await sender.sendMessages({ body: 1, sessionId: 'a' });
   const session = await next(client, name);
   const message = await receiveOne(session);
   for (let round = 0; round < 3; round += 1) {
-    await sleep(200);
+    await sleep(700);
     await session.renewSessionLock();
   }
   expect(session.sessionLockedUntilUtc.getTime()).toBeGreaterThan(Date.now());
