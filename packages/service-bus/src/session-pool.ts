@@ -112,7 +112,7 @@ export class SessionPool {
   }
 
   get #isCrowded(): boolean {
-    return this.sessions.size >= this.#most;
+    return this.sessions.size + this.#accepting >= this.#most;
   }
 
   /** Accepts sessions, as many as seem worth it. */
