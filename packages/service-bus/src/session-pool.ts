@@ -74,7 +74,8 @@ export class SessionPool {
   }
 
   grant(session: SessionLink): void {
-    const share = Math.floor(this.#maxInFlight / (this.sessions.size + 1));
+    // Half of the window is for sessions that are yet to come.
+    const share = Math.floor(this.#maxInFlight / (this.sessions.size + 1) / 2);
     session.grant(Math.min(Math.max(share, 1), LARGEST_WINDOW), this.#room);
   }
 
