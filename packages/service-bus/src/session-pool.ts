@@ -11,6 +11,8 @@ const MOST_ACCEPTS = 16;
 const IDLE_MS = 1_000;
 const CROWDED_IDLE_MS = 50;
 const LOOK_MS = 50;
+/** An accept that took less found a session that was there. */
+const WAITED_MS = 500;
 /** As many are enough to work on. More would be kept from other processes. */
 const ENOUGH = 64;
 /** A session that has not moved for so long, for a retry or a slow handler, is not one of these. */
@@ -40,6 +42,8 @@ export class SessionPool {
   /** How many accepts seem worth it: doubled by each that finds a session. */
   #eager = 1;
   #stuck = 0;
+  /** The last accept did not wait: there are more sessions than processes have taken. */
+  #isWanted = false;
 
   constructor(connection: ServiceBusConnection, queue: string, options: { events: PoolEvents; maxInFlight: number }) {
     this.#connection = connection;
@@ -113,7 +117,7 @@ export class SessionPool {
   }
 
   get #isCrowded(): boolean {
-    return this.sessions.size + this.#accepting >= this.#most;
+    return this.#isWanted || this.sessions.size + this.#accepting >= this.#most;
   }
 
   /** Accepts sessions, as many as seem worth it. */
@@ -132,6 +136,7 @@ export class SessionPool {
 
   async #accept(life: ClientLife): Promise<void> {
     const { signal } = this.#abort;
+    const began = systemClock.now();
     try {
       const accepting = life.client.acceptNextSession(this.#queue, { ...RECEIVING, abortSignal: signal });
       const receiver = await life.whileAlive(accepting);
@@ -139,6 +144,7 @@ export class SessionPool {
       const settings = { queue: this.#queue, leaseMs: this.#connection.settings.leaseMs };
       const session = new SessionLink(life, receiver, settings, this.#events);
       this.sessions.add(session);
+      this.#isWanted = systemClock.now() - began < WAITED_MS;
       this.#eager = Math.min(this.#eager * 2, MOST_ACCEPTS);
       session.start();
     } catch (cause) {
@@ -148,6 +154,7 @@ export class SessionPool {
 
   async #refused(cause: unknown, signal: AbortSignal): Promise<void> {
     this.#eager = 1;
+    this.#isWanted = false;
     if (signal.aborted) return;
     const error = toWaybillError(cause, `accept a session of queue "${this.#queue}"`);
     // The client says "cannot be locked" for any refusal; that there is none takes a while.
