@@ -124,7 +124,8 @@ export class Mailbox {
     let handedOut = true;
     while (handedOut && lane.size > 0) {
       handedOut = false;
-      for (const consumer of [...this.#consumers]) {
+      const round = [...this.#consumers];
+      for (const consumer of round) {
         if (!this.#handOut(lane, consumer)) continue;
         handedOut = true;
         // The next message is for the one that has waited longest.

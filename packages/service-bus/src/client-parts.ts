@@ -30,7 +30,6 @@ type Answers = Map<number, Waiting>;
 
 interface LinkOwner {
   readonly link: Link | undefined;
-  readonly _deliveryDispositionMap?: Answers;
 }
 
 /** The protocol's connection below the client. After a loss the client has another, which nobody uses. */
@@ -46,11 +45,18 @@ export interface AmqpConnection {
 
 type Negotiate = (audience: string, ...more: readonly unknown[]) => Promise<unknown>;
 
-interface Inside {
-  readonly _connectionContext: {
-    readonly cbsSession: { negotiateClaim: Negotiate };
-    readonly connection: { readonly _connection: AmqpConnection; removeAllListeners(event: string): void };
-  };
+interface Context {
+  readonly cbsSession: { negotiateClaim: Negotiate };
+  readonly connection: { removeAllListeners(event: string): void };
+}
+
+/** A private part of an object of the client, by its name. */
+function part(owner: object, name: string): unknown {
+  return Reflect.get(owner, name);
+}
+
+function contextOf(client: ServiceBusClient): Context {
+  return part(client, '_connectionContext') as Context;
 }
 
 /**
@@ -58,7 +64,7 @@ interface Inside {
  * throws where nobody catches.
  */
 export function dropRecovery(client: ServiceBusClient): void {
-  (client as unknown as Inside)._connectionContext.connection.removeAllListeners('disconnected');
+  contextOf(client).connection.removeAllListeners('disconnected');
 }
 
 /**
@@ -66,7 +72,7 @@ export function dropRecovery(client: ServiceBusClient): void {
  * Once in `ms` is enough for an entity.
  */
 export function rememberClaims(client: ServiceBusClient, ms: number): void {
-  const { cbsSession } = (client as unknown as Inside)._connectionContext;
+  const { cbsSession } = contextOf(client);
   const negotiate = cbsSession.negotiateClaim.bind(cbsSession);
   const claims = new Map<string, { readonly at: number; readonly answer: Promise<unknown> }>();
   cbsSession.negotiateClaim = (audience, ...more) => {
@@ -80,7 +86,7 @@ export function rememberClaims(client: ServiceBusClient, ms: number): void {
 }
 
 export function connectionOf(client: ServiceBusClient): AmqpConnection {
-  return (client as unknown as Inside)._connectionContext.connection._connection;
+  return part(contextOf(client).connection, '_connection') as AmqpConnection;
 }
 
 /** Ends it and its timers, of which some outlive the client's close and would keep a process alive for a minute. */
@@ -93,28 +99,26 @@ export function endConnection(connection: AmqpConnection): void {
 }
 
 export function linkOfSender(sender: ServiceBusSender): Link | undefined {
-  return (sender as unknown as { readonly _sender: LinkOwner })._sender.link;
+  return (part(sender, '_sender') as LinkOwner).link;
 }
 
 export function linkOfReceiver(receiver: ServiceBusReceiver): Link | undefined {
-  return (receiver as unknown as { readonly _streamingReceiver?: LinkOwner })._streamingReceiver?.link;
+  return (part(receiver, '_streamingReceiver') as LinkOwner | undefined)?.link;
 }
 
 export function linkOfSession(receiver: ServiceBusSessionReceiver): Link | undefined {
-  return (receiver as unknown as { readonly _messageSession: LinkOwner })._messageSession.link;
+  return (part(receiver, '_messageSession') as LinkOwner).link;
 }
 
 /** Settlements that wait for an answer which cannot come any more fail now, and their timers keep no process alive. */
 export function failAnswers(receiver: ServiceBusReceiver | ServiceBusSessionReceiver, error: Error): void {
-  const { _streamingReceiver, _messageSession } = receiver as unknown as {
-    readonly _streamingReceiver?: LinkOwner;
-    readonly _messageSession?: LinkOwner;
-  };
-  const answers = (_streamingReceiver ?? _messageSession)?._deliveryDispositionMap;
+  const owner = part(receiver, '_streamingReceiver') ?? part(receiver, '_messageSession');
+  if (typeof owner !== 'object' || owner === null) return;
+  const answers = part(owner, '_deliveryDispositionMap') as Answers | undefined;
   if (answers === undefined) return;
-  for (const { timer, reject } of answers.values()) {
-    clearTimeout(timer);
-    reject(error);
+  for (const waiting of answers.values()) {
+    clearTimeout(waiting.timer);
+    waiting.reject(error);
   }
   answers.clear();
 }

@@ -27,7 +27,7 @@ const settlers = new WeakMap<ClientLife, Map<string, ServiceBusReceiver>>();
  */
 export function settlerOf(life: ClientLife, path: string): ServiceBusReceiver {
   let own = settlers.get(life);
-  if (own === undefined) settlers.set(life, (own = new Map()));
+  if (own === undefined) settlers.set(life, (own = new Map<string, ServiceBusReceiver>()));
   let settler = own.get(path);
   if (settler === undefined) own.set(path, (settler = life.client.createReceiver(path, RECEIVING)));
   return settler;
