@@ -92,6 +92,11 @@ export async function* listLetters(
   }
 }
 
+/** `letters`, each step of which is awaited within `kept`. */
+export function eachIn<T>(letters: AsyncGenerator<T>, kept: <R>(step: Promise<R>) => Promise<R>): AsyncIterator<T> {
+  return { next: () => kept(letters.next()), return: () => kept(letters.return(undefined)) };
+}
+
 async function* browsed({ driver, queue }: DeadLane, signal: AbortSignal | undefined): AsyncGenerator<Delivery> {
   let after: string | undefined;
   try {

@@ -3,14 +3,16 @@ import type { Contract, EventContract, InputOf } from '../contract/contract.ts';
 import type { CommandOf, QueueContract } from '../contract/define-queue.ts';
 import { type Awaitable, isPromise } from '../contract/validate.ts';
 import type { Admin, Depth, Driver, Lane, OutgoingMessage, Topology } from '../driver/driver.ts';
-import { BatchError, type BatchFailure, WaybillError } from '../driver/errors.ts';
+import { WaybillError } from '../driver/errors.ts';
 import { FreezeWatch } from '../failure/clocks.ts';
 import { type CloseTimes, closeTimes, settledBy } from '../failure/close.ts';
+import { allStored } from './all-stored.ts';
 import { type BusOptions, type BusSettings, busSettings } from './bus-options.ts';
 import { type ConsumeOptions, consumeSettings } from './consume-options.ts';
 import { QueueConsumer } from './consumer.ts';
-import { type DeadLane, type DeadLetter, listLetters } from './dead-letters.ts';
+import { type DeadLane, type DeadLetter, eachIn, listLetters } from './dead-letters.ts';
 import { type AnyHandler, checkHandlers, type Handlers } from './handler-context.ts';
+import { busHealth } from './health.ts';
 import { composeCodec, composeHandle, type Send, withDispatch } from './middleware.ts';
 import { clientWatch, guarded, type Observe } from './observe.ts';
 import { Preparer, type PublishOptions, type SendOptions } from './prepare.ts';
@@ -40,6 +42,8 @@ export class Runtime implements Bus {
   #preparing: Promise<unknown> | undefined;
   #cancelTick: () => void;
   #closing: Promise<void> | undefined;
+  /** Calls that somebody awaits, beside what is published. */
+  #awaited = 0;
 
   constructor(options: BusOptions) {
     const settings = busSettings(options);
@@ -110,16 +114,7 @@ export class Runtime implements Bus {
   }
 
   async dispatch(batch: readonly OutgoingMessage[], options?: SignalOption): Promise<void> {
-    const results = await Promise.allSettled(batch.map((message) => this.#publish(message, options?.signal)));
-    const failures = results.flatMap((result, index): BatchFailure[] => {
-      if (result.status === 'fulfilled') return [];
-      const reason: unknown = result.reason;
-      const error = WaybillError.is(reason)
-        ? reason
-        : new WaybillError('TIMEOUT', 'The dispatch was aborted: it may be stored or not.', { cause: reason });
-      return [{ index, error }];
-    });
-    if (failures.length > 0) throw new BatchError(failures, batch.length);
+    await allStored(batch.map((message) => this.#publish(message, options?.signal)));
   }
 
   async consume<C extends Contract>(
@@ -147,10 +142,15 @@ export class Runtime implements Bus {
   deadLetters(definition: QueueContract, { signal }: SignalOption = {}): AsyncIterable<DeadLetter> {
     this.#checkOpen();
     this.#registry.queue(definition);
-    return listLetters(() => this.#deadLane(definition, signal), signal);
+    const open = (): Promise<DeadLane> => this.#deadLane(definition, signal);
+    return { [Symbol.asyncIterator]: () => eachIn(listLetters(open, signal), (step) => this.#kept(step)) };
   }
 
-  async redrive(definition: QueueContract, options: RedriveOptions = {}): Promise<RedriveResult> {
+  redrive(definition: QueueContract, options: RedriveOptions = {}): Promise<RedriveResult> {
+    return this.#kept(this.#redrive(definition, options));
+  }
+
+  async #redrive(definition: QueueContract, options: RedriveOptions): Promise<RedriveResult> {
     const lane = await this.#deadLane(definition, options.signal);
     const store = (messages: readonly OutgoingMessage[]): Promise<void> => this.dispatch(messages);
     const result = await redrive({ ...lane, store }, options);
@@ -161,29 +161,18 @@ export class Runtime implements Bus {
   async purge(definition: QueueContract, lane: Lane, { signal }: SignalOption = {}): Promise<void> {
     const admin = this.#admin('purge');
     const { queue } = await this.#deadLane(definition, signal);
-    await unlessAborted(admin.purge(queue, lane), signal);
+    await this.#kept(unlessAborted(admin.purge(queue, lane), signal));
   }
 
   async depth(definition: QueueContract, { signal }: SignalOption = {}): Promise<Depth> {
     const admin = this.#admin('depth');
     const { queue } = await this.#deadLane(definition, signal);
-    return unlessAborted(admin.depth(queue), signal);
+    return this.#kept(unlessAborted(admin.depth(queue), signal));
   }
 
   health(): BusHealth {
     const consumers = [...this.#consumers].map((consumer) => consumer.health());
-    const error = this.#publisher.failing;
-    const down =
-      error?.retryable === true || consumers.some(({ status }) => status === 'down' || status === 'starting');
-    const degraded =
-      error !== undefined || this.#publisher.waiting || consumers.some(({ status }) => status === 'degraded');
-    const moving = degraded ? 'degraded' : 'up';
-    return {
-      status: down ? 'down' : moving,
-      driver: this.#driver.name,
-      consumers,
-      publisher: { pending: this.#publisher.pending, ...(error === undefined ? {} : { error }) },
-    };
+    return busHealth(this.#driver.name, consumers, this.#publisher);
   }
 
   topology(): Topology {
@@ -196,7 +185,7 @@ export class Runtime implements Bus {
   ): Promise<readonly string[]> {
     const provisioner = this.#provisioner.inMode(mode);
     provisioner.again();
-    return provisioner.ensure(options.signal ?? NEVER);
+    return this.#kept(provisioner.ensure(options.signal ?? NEVER));
   }
 
   close({ deadlineMs }: CloseOptions = {}): Promise<void> {
@@ -255,7 +244,7 @@ export class Runtime implements Bus {
   async #deadLane(definition: QueueContract, signal: AbortSignal | undefined): Promise<DeadLane> {
     this.#checkOpen();
     const queue = this.#registry.queue(definition);
-    await unlessAborted(this.#provisioner.ensure(signal ?? NEVER), signal);
+    await this.#kept(unlessAborted(this.#provisioner.ensure(signal ?? NEVER), signal));
     return { driver: this.#driver, queue, name: definition.name, clock: this.#settings.clock, codec: this.#codec };
   }
 
@@ -322,9 +311,22 @@ export class Runtime implements Bus {
     });
   }
 
-  /** A process with a consumer, or with something to store, does not end by itself. */
+  /** The process does not end before this does, whatever it waits for: timers of the seam keep none alive. */
+  async #kept<T>(work: Promise<T>): Promise<T> {
+    this.#awaited += 1;
+    this.#keepAlive();
+    try {
+      return await work;
+    } finally {
+      this.#awaited -= 1;
+      this.#keepAlive();
+    }
+  }
+
+  /** A process with a consumer, with something to store, or with a call that is awaited does not end by itself. */
   #keepAlive(): void {
-    this.#freeze.keepAlive(this.#consumers.size > 0 || this.#publisher.pending > 0);
+    const { pending } = this.#publisher;
+    this.#freeze.keepAlive(this.#consumers.size > 0 || pending > 0 || this.#awaited > 0 || this.#closing !== undefined);
   }
 
   #frozen(frozenMs: number): void {

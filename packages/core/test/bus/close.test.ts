@@ -570,6 +570,28 @@ describe('a process', () => {
     expect(stdout).toBe('stored\n');
   });
 
+  it.each([
+    ['a listing', 'for await (const letter of bus.deadLetters(queue)) console.log(letter);'],
+    ['a redrive', 'await bus.redrive(queue);'],
+    ['a depth', 'await bus.depth(queue);'],
+    ['a purge', "await bus.purge(queue, 'dead');"],
+  ])('does not end before %s has, whatever the driver waits for', async (_, call) => {
+    const code = `
+      const late = (method) => async (...args) => {
+        await new Promise((resolve) => setTimeout(resolve, 700).unref());
+        return method.apply(driver, args);
+      };
+      driver.browse = late(driver.browse);
+      driver.subscribe = late(driver.subscribe);
+      driver.admin.depth = late(driver.admin.depth.bind(driver.admin));
+      driver.admin.purge = late(driver.admin.purge.bind(driver.admin));
+      ${call}
+      console.log('done');
+    `;
+    const { stdout } = await run(process.execPath, [...script(code)], { cwd, timeout: 20_000 });
+    expect(stdout).toBe('done\n');
+  });
+
   it('does not end while it consumes', async () => {
     const { stdout } = await run(
       process.execPath,
