@@ -2,6 +2,7 @@ import type { ServiceBusMessage, ServiceBusMessageBatch, ServiceBusSender } from
 import { WaybillError } from '@waybill/core/driver';
 import { linkOfSender } from './client-parts.ts';
 import type { ClientLife } from './service-bus-connection.ts';
+import { toWaybillError } from './service-bus-error.ts';
 
 /** Messages that go out as one transfer, stored all or none. */
 export interface Transfer {
@@ -73,9 +74,10 @@ export class SenderLink {
     try {
       await this.#sender.sendMessages(content, { abortSignal: abort.signal });
     } catch (cause) {
-      if (!abort.signal.aborted) throw cause;
+      const isUnanswered = abort.signal.aborted || toWaybillError(cause, 'send').code === 'TIMEOUT';
+      if (!isUnanswered) throw cause;
       // A broker that says nothing at all may be gone without a word: the next send finds another connection.
-      if (signal.aborted && this.#life.bytesRead === before) this.#life.lose(unanswered());
+      if (!this.ended && this.#life.bytesRead === before) this.#life.lose(unanswered());
       throw unanswered();
     } finally {
       this.#open.delete(abort);
