@@ -1,5 +1,5 @@
 import type { ServiceBusMessage, ServiceBusMessageBatch, ServiceBusSender } from '@azure/service-bus';
-import { WaybillError } from '@waybill/core/driver';
+import { systemClock, WaybillError } from '@waybill/core/driver';
 import { linkOfSender } from './client-parts.ts';
 import type { ClientLife } from './service-bus-connection.ts';
 import { toWaybillError } from './service-bus-error.ts';
@@ -70,7 +70,11 @@ export class SenderLink {
     this.#open.add(abort);
     signal.addEventListener('abort', stop, { once: true });
     if (signal.aborted) stop();
-    const before = this.#life.bytesRead;
+    let before = this.#life.bytesRead;
+    // What was on its way when it was sent is no sign of life.
+    const cancel = systemClock.after(this.#life.timeoutMs / 2, () => {
+      before = this.#life.bytesRead;
+    });
     try {
       await this.#sender.sendMessages(content, { abortSignal: abort.signal });
     } catch (cause) {
@@ -80,6 +84,7 @@ export class SenderLink {
       if (!this.ended && this.#life.bytesRead === before) this.#life.lose(unanswered());
       throw unanswered();
     } finally {
+      cancel();
       this.#open.delete(abort);
       signal.removeEventListener('abort', stop);
     }
