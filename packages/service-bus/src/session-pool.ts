@@ -6,7 +6,7 @@ import { toWaybillError } from './service-bus-error.ts';
 import { type SessionEvents, SessionLink } from './session-link.ts';
 
 /** Accepts that may be open at once, while there are sessions to accept. */
-const MOST_ACCEPTS = 16;
+const MOST_ACCEPTS = 32;
 /** A session without messages is let go after this; at once, or nearly, where others wait for its place. */
 const IDLE_MS = 1_000;
 const CROWDED_IDLE_MS = 50;
@@ -14,7 +14,7 @@ const LOOK_MS = 50;
 /** An accept that took less found a session that was there. */
 const WAITED_MS = 500;
 /** As many are enough to work on. More would be kept from other processes. */
-const ENOUGH = 64;
+const ENOUGH = 128;
 /** A session that has not moved for so long, for a retry or a slow handler, is not one of these. */
 const STUCK_MS = 500;
 /** The longest that one is kept while others wait for its place. */
