@@ -2,7 +2,7 @@ import type { CreateDriver } from '@waybill/conformance';
 import { serviceBus } from '@waybill/service-bus';
 
 /** A connection that says nothing is given up after this; scenarios wait for that. */
-const TIMEOUT_MS = 3_000;
+const TIMEOUT_MS = 5_000;
 const LEASE_MS = 10_000;
 
 export interface SessionOptions {

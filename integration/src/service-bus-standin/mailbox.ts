@@ -124,8 +124,13 @@ export class Mailbox {
     let handedOut = true;
     while (handedOut && lane.size > 0) {
       handedOut = false;
-      for (const consumer of this.#consumers) {
-        handedOut = this.#handOut(lane, consumer) || handedOut;
+      const round = [...this.#consumers];
+      for (const consumer of round) {
+        if (!this.#handOut(lane, consumer)) continue;
+        handedOut = true;
+        // The next message is for the one that has waited longest.
+        this.#consumers.delete(consumer);
+        this.#consumers.add(consumer);
       }
     }
   }

@@ -1,4 +1,4 @@
-import { BatchError } from '@waybill/core/driver';
+import type { BatchError } from '@waybill/core/driver';
 import { expect, test } from 'vitest';
 
 import {

@@ -29,15 +29,12 @@ test('after a cut what is held is still ours: renewed and settled over another c
   await own.broker.dropConnections();
   const ends = await eventually(() => consumer.extend(deliveries));
   expect(Math.min(...ends)).toBeGreaterThan(Date.now() + 10_000);
-  await consumer.settle(
-    deliveries.map((delivery, index) =>
-      index < 3
-        ? { delivery, action: 'accept' }
-        : index === 3
-          ? { delivery, action: 'release' }
-          : { delivery, action: 'reject', reason: 'no', headers: { waybill: 'x' } },
-    ),
-  );
+  const [accepted, released, rejected] = [deliveries.slice(0, 3), deliveries.slice(3, 4), deliveries.slice(4)];
+  await consumer.settle([
+    ...accepted.map((delivery) => ({ delivery, action: 'accept' as const })),
+    ...released.map((delivery) => ({ delivery, action: 'release' as const })),
+    ...rejected.map((delivery) => ({ delivery, action: 'reject' as const, reason: 'no', headers: { waybill: 'x' } })),
+  ]);
   expect(consumer.lost).toEqual([]);
   expect((await take(consumer, 1)).map(idOf)).toEqual(['m-3']);
   const { letters } = await driver.browse(queue, undefined, 10);

@@ -49,7 +49,7 @@ test('apply says what it made, and nothing the second time', async () => {
 test('twenty processes apply at the same moment', async () => {
   const topology = bound(['a', 'b', 'c']);
   const drivers = Array.from({ length: 20 }, () => start(own.broker));
-  await Promise.all(drivers.map((driver) => driver.admin?.apply(topology, signal())));
+  await Promise.all(drivers.map(async (driver) => driver.admin?.apply(topology, signal())));
   expect(await drivers[0]?.verify(topology, signal())).toEqual([]);
 });
 

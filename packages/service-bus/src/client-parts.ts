@@ -4,6 +4,7 @@ import type {
   ServiceBusSender,
   ServiceBusSessionReceiver,
 } from '@azure/service-bus';
+import { systemClock } from '@waybill/core/driver';
 
 /**
  * What the client has and does not show: credit, the events of links, the socket. The only file that knows; the version
@@ -29,13 +30,12 @@ type Answers = Map<number, Waiting>;
 
 interface LinkOwner {
   readonly link: Link | undefined;
-  readonly _deliveryDispositionMap?: Answers;
 }
 
 /** The protocol's connection below the client. After a loss the client has another, which nobody uses. */
 export interface AmqpConnection {
   readonly options: { tcp_no_delay?: boolean };
-  readonly socket?: { destroy(): void; readonly bytesRead: number };
+  readonly socket?: { destroy(error?: Error): void; readonly bytesRead: number };
   readonly heartbeat_in?: NodeJS.Timeout;
   readonly heartbeat_out?: NodeJS.Timeout;
   readonly abort_idle?: NodeJS.Timeout;
@@ -43,12 +43,50 @@ export interface AmqpConnection {
   emit(event: string, context: object): boolean;
 }
 
-interface Inside {
-  readonly _connectionContext: { readonly connection: { readonly _connection: AmqpConnection } };
+type Negotiate = (audience: string, ...more: readonly unknown[]) => Promise<unknown>;
+
+interface Context {
+  readonly cbsSession: { negotiateClaim: Negotiate };
+  readonly connection: { removeAllListeners(event: string): void };
+}
+
+/** A private part of an object of the client, by its name. */
+function part(owner: object, name: string): unknown {
+  return Reflect.get(owner, name);
+}
+
+function contextOf(client: ServiceBusClient): Context {
+  return part(client, '_connectionContext') as Context;
+}
+
+/**
+ * What the client does when its connection breaks: it closes links that are gone, waits for answers a minute each, and
+ * throws where nobody catches.
+ */
+export function dropRecovery(client: ServiceBusClient): void {
+  contextOf(client).connection.removeAllListeners('disconnected');
+}
+
+/**
+ * The client shows its token before every link, one link after the other: with many sessions that is most of their time.
+ * Once in `ms` is enough for an entity.
+ */
+export function rememberClaims(client: ServiceBusClient, ms: number): void {
+  const { cbsSession } = contextOf(client);
+  const negotiate = cbsSession.negotiateClaim.bind(cbsSession);
+  const claims = new Map<string, { readonly at: number; readonly answer: Promise<unknown> }>();
+  cbsSession.negotiateClaim = (audience, ...more) => {
+    const known = claims.get(audience);
+    if (known !== undefined && systemClock.now() - known.at < ms) return known.answer;
+    const answer = negotiate(audience, ...more);
+    claims.set(audience, { at: systemClock.now(), answer });
+    answer.catch(() => claims.delete(audience));
+    return answer;
+  };
 }
 
 export function connectionOf(client: ServiceBusClient): AmqpConnection {
-  return (client as unknown as Inside)._connectionContext.connection._connection;
+  return part(contextOf(client).connection, '_connection') as AmqpConnection;
 }
 
 /** Ends it and its timers, of which some outlive the client's close and would keep a process alive for a minute. */
@@ -61,28 +99,26 @@ export function endConnection(connection: AmqpConnection): void {
 }
 
 export function linkOfSender(sender: ServiceBusSender): Link | undefined {
-  return (sender as unknown as { readonly _sender: LinkOwner })._sender.link;
+  return (part(sender, '_sender') as LinkOwner).link;
 }
 
 export function linkOfReceiver(receiver: ServiceBusReceiver): Link | undefined {
-  return (receiver as unknown as { readonly _streamingReceiver?: LinkOwner })._streamingReceiver?.link;
+  return (part(receiver, '_streamingReceiver') as LinkOwner | undefined)?.link;
 }
 
 export function linkOfSession(receiver: ServiceBusSessionReceiver): Link | undefined {
-  return (receiver as unknown as { readonly _messageSession: LinkOwner })._messageSession.link;
+  return (part(receiver, '_messageSession') as LinkOwner).link;
 }
 
 /** Settlements that wait for an answer which cannot come any more fail now, and their timers keep no process alive. */
 export function failAnswers(receiver: ServiceBusReceiver | ServiceBusSessionReceiver, error: Error): void {
-  const { _streamingReceiver, _messageSession } = receiver as unknown as {
-    readonly _streamingReceiver?: LinkOwner;
-    readonly _messageSession?: LinkOwner;
-  };
-  const answers = (_streamingReceiver ?? _messageSession)?._deliveryDispositionMap;
+  const owner = part(receiver, '_streamingReceiver') ?? part(receiver, '_messageSession');
+  if (typeof owner !== 'object' || owner === null) return;
+  const answers = part(owner, '_deliveryDispositionMap') as Answers | undefined;
   if (answers === undefined) return;
-  for (const { timer, reject } of answers.values()) {
-    clearTimeout(timer);
-    reject(error);
+  for (const waiting of answers.values()) {
+    clearTimeout(waiting.timer);
+    waiting.reject(error);
   }
   answers.clear();
 }

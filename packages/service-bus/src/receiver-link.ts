@@ -34,7 +34,7 @@ export class ReceiverLink {
   readonly #unsettled = new Set<number>();
   #received = 0;
 
-  private constructor(life: ClientLife, path: string, events: LinkEvents) {
+  constructor(life: ClientLife, path: string, events: LinkEvents) {
     this.life = life;
     this.#events = events;
     this.#receiver = life.client.createReceiver(path, RECEIVING);

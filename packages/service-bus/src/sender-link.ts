@@ -1,7 +1,8 @@
 import type { ServiceBusMessage, ServiceBusMessageBatch, ServiceBusSender } from '@azure/service-bus';
-import { WaybillError } from '@waybill/core/driver';
+import { systemClock, WaybillError } from '@waybill/core/driver';
 import { linkOfSender } from './client-parts.ts';
 import type { ClientLife } from './service-bus-connection.ts';
+import { toWaybillError } from './service-bus-error.ts';
 
 /** Messages that go out as one transfer, stored all or none. */
 export interface Transfer {
@@ -17,7 +18,7 @@ export class SenderLink {
   readonly #open = new Set<AbortController>();
   #ended = false;
 
-  private constructor(life: ClientLife, sender: ServiceBusSender) {
+  constructor(life: ClientLife, sender: ServiceBusSender) {
     this.#life = life;
     this.#sender = sender;
   }
@@ -69,15 +70,21 @@ export class SenderLink {
     this.#open.add(abort);
     signal.addEventListener('abort', stop, { once: true });
     if (signal.aborted) stop();
-    const before = this.#life.bytesRead;
+    let before = this.#life.bytesRead;
+    // What was on its way when it was sent is no sign of life.
+    const cancel = systemClock.after(this.#life.timeoutMs / 2, () => {
+      before = this.#life.bytesRead;
+    });
     try {
       await this.#sender.sendMessages(content, { abortSignal: abort.signal });
     } catch (cause) {
-      if (!abort.signal.aborted) throw cause;
+      const isUnanswered = abort.signal.aborted || toWaybillError(cause, 'send').code === 'TIMEOUT';
+      if (!isUnanswered) throw cause;
       // A broker that says nothing at all may be gone without a word: the next send finds another connection.
-      if (signal.aborted && this.#life.bytesRead === before) this.#life.lose(unanswered());
+      if (!this.ended && this.#life.bytesRead === before) this.#life.lose(unanswered());
       throw unanswered();
     } finally {
+      cancel();
       this.#open.delete(abort);
       signal.removeEventListener('abort', stop);
     }

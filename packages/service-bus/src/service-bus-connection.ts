@@ -1,9 +1,11 @@
 import { ServiceBusClient, type ServiceBusClientOptions } from '@azure/service-bus';
 import { byDeadline, systemClock, WaybillError } from '@waybill/core/driver';
-import { type AmqpConnection, connectionOf, endConnection } from './client-parts.ts';
+import { type AmqpConnection, connectionOf, dropRecovery, endConnection, rememberClaims } from './client-parts.ts';
 import { toWaybillError } from './service-bus-error.ts';
 import type { Settings } from './service-bus-options.ts';
 
+/** Tokens hold for an hour, and are renewed after 45 min. */
+const CLAIM_MS = 60_000;
 /** A client that nobody uses any more has this long to end by itself. */
 const END_MS = 1_000;
 
@@ -49,6 +51,8 @@ export class ClientLife {
     this.#onEnd = onEnd;
     this.client = clientFor(settings);
     this.timeoutMs = settings.timeoutMs;
+    dropRecovery(this.client);
+    rememberClaims(this.client, CLAIM_MS);
     this.#amqp = connectionOf(this.client);
     // Without it a send takes 40 ms: the client waits for an acknowledgement of TCP before it writes on.
     this.#amqp.options.tcp_no_delay = true;
@@ -108,8 +112,9 @@ export class ClientLife {
     this.#onEnd(this);
     for (const listener of this.#listeners) listener(error);
     this.#listeners.clear();
-    endConnection(this.#amqp);
-    void this.end(systemClock.now() + END_MS);
+    // With an error, or the client does not hear of it.
+    this.#amqp.socket?.destroy(new Error('the connection was given up'));
+    setImmediate(() => void this.end(systemClock.now() + END_MS));
   }
 
   async end(deadlineMs: number): Promise<void> {

@@ -53,8 +53,8 @@ class AzureServiceBus implements ServiceBusDriver {
     this.capabilities = capabilitiesOf(settings);
     const { maxMessageBytes } = this.capabilities;
     this.limits = {
-      // A batch of one entity fits into one transfer; several are open at once.
-      send: { count: 500, bytes: Math.min(maxMessageBytes, 200_000), concurrency: 8, everyMs: 0 },
+      // A batch of one entity fits into one transfer; several are open at once, and what is not can still be refused.
+      send: { count: 500, bytes: Math.min(maxMessageBytes, 200_000), concurrency: 4, everyMs: 0 },
       receive: { count: 1_000, bytes: Number.POSITIVE_INFINITY, concurrency: 1, everyMs: 0 },
       settle: { count: 1_000, bytes: Number.POSITIVE_INFINITY, concurrency: 4, everyMs: 0 },
     };

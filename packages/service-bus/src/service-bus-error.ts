@@ -117,7 +117,7 @@ function factsOf(error: unknown): Facts {
     name,
     code: text(told.code) ?? text(told.condition) ?? name,
     status: typeof told.statusCode === 'number' ? String(told.statusCode) : '',
-    message: safe(text(told.message) || text(told.description) || name),
+    message: safe(text(told.message) ?? text(told.description) ?? name),
   };
 }
 
@@ -136,6 +136,6 @@ function text(value: unknown): string | undefined {
 /** Without keys and signatures, in whatever text they turn up. */
 function safe(value: unknown): string {
   return String(value)
-    .replace(/(SharedAccessKey|SharedAccessSignature|sig)=[^;&\s'"]+/gi, '$1=…')
-    .replace(/(SharedAccessSignature|Bearer)\s+[^\s'"]+/gi, '$1 …');
+    .replaceAll(/(SharedAccessKey|SharedAccessSignature|sig)=[^;&\s'"]+/gi, '$1=…')
+    .replaceAll(/(SharedAccessSignature|Bearer)\s+[^\s'"]+/gi, '$1 …');
 }

@@ -23,7 +23,7 @@ export interface ServiceBusOptions {
   readonly maxMessageBytes?: number;
   /** How long an ordered queue's process waits for one answer of the broker. @default 10_000 */
   readonly timeoutMs?: number;
-  /** Keys of an ordered queue that one process holds at the same time, at most. @default 128 */
+  /** Keys of an ordered queue that one process holds at the same time, at most. @default 1_000 */
   readonly maxSessions?: number;
   /** `binary`: the body is the bare payload and the attributes are properties. @default 'structured' */
   readonly envelope?: 'structured' | 'binary';
@@ -83,7 +83,7 @@ const schema = z
     maxDeliveries: z.int().min(3).max(2_000).default(100),
     maxMessageBytes: z.int().min(16_384).max(104_857_600).default(262_144),
     timeoutMs: z.int().min(100).max(300_000).default(10_000),
-    maxSessions: z.int().min(1).max(2_000).default(128),
+    maxSessions: z.int().min(1).max(4_000).default(1_000),
     envelope: z.enum(['structured', 'binary']).default('structured'),
     maxDelayMs: z
       .int()

@@ -38,7 +38,9 @@ interface Held {
 /** How often credit is looked after. */
 const LOOK_MS = 500;
 /** A look beyond half the window ends once nothing has come for so long. */
-const BRIEF_MS = 100;
+const BRIEF_MS = 50;
+/** And comes again after this. */
+const HUNGRY_EVERY_MS = 2_000;
 
 /**
  * Deliveries of entities without sessions, each with a lock of its own that outlives the link it came on. The next
@@ -63,6 +65,7 @@ export class ServiceBusSubscription implements Subscription {
    * does not take, because it is frozen, is kept from all others for a lease.
    */
   #isHungry = false;
+  #lastHungry = 0;
   #lastArrival = 0;
 
   constructor(source: Source, { maxInFlight }: SubscribeOptions) {
@@ -237,12 +240,14 @@ export class ServiceBusSubscription implements Subscription {
 
   async #look(): Promise<void> {
     const held = this.#held.size;
-    if (held >= this.#limit && held < this.#maxInFlight && !this.#isHungry) {
+    const now = systemClock.now();
+    if (held >= this.#limit && held < this.#maxInFlight && now - this.#lastHungry >= HUNGRY_EVERY_MS) {
       this.#isHungry = true;
+      this.#lastHungry = now;
       this.#grant();
       return this.#untilQuiet();
     }
-    if (this.#isHungry || systemClock.now() - this.#lastArrival < LOOK_MS) return;
+    if (this.#isHungry || now - this.#lastArrival < LOOK_MS) return;
     const calmed = await Promise.all(this.#all().map((link) => link.calm()));
     if (calmed.includes(true)) this.#grant();
   }

@@ -85,5 +85,5 @@ export function placesOf({ name, bindings }: Queue, lane: Lane): readonly Place[
 export function ruleName(type: string): string {
   if (type.length <= LONGEST_RULE && /^[A-Za-z0-9][A-Za-z0-9._-]*$/.test(type)) return type;
   const digest = createHash('sha256').update(type).digest('hex').slice(0, 12);
-  return `${type.replace(/[^A-Za-z0-9._-]/g, '-').slice(0, LONGEST_RULE - 13)}-${digest}`;
+  return `${type.replaceAll(/[^A-Za-z0-9._-]/g, '-').slice(0, LONGEST_RULE - 13)}-${digest}`;
 }

@@ -39,6 +39,7 @@ export class SessionLink {
   #renewing: Promise<number> | undefined;
   #judging: ServiceBusReceivedMessage[] | undefined;
   #isFirst = true;
+  #draining: Promise<void> | undefined;
   #over = false;
 
   constructor(life: ClientLife, receiver: ServiceBusSessionReceiver, settings: SessionSettings, events: SessionEvents) {
@@ -95,7 +96,7 @@ export class SessionLink {
   /** Credit up to `window` messages of it, no more than `room`. */
   grant(window: number, room: number): void {
     const link = this.#link;
-    if (this.#over || this.ending || this.#isFirst || link === undefined || !link.isOpen()) return;
+    if (this.#over || this.ending || this.#isFirst || this.#draining || link === undefined || !link.isOpen()) return;
     const wanted = Math.min(window - this.taken, room);
     // In lots: a flow for each message would be a frame for each.
     if (wanted > 0 && (link.credit === 0 || wanted >= window / 2)) link.addCredit(wanted);
@@ -109,7 +110,15 @@ export class SessionLink {
     return this.#renewing;
   }
 
-  async drain(): Promise<void> {
+  /** Takes unused credit back. */
+  drain(): Promise<void> {
+    this.#draining ??= this.#drain().finally(() => {
+      this.#draining = undefined;
+    });
+    return this.#draining;
+  }
+
+  async #drain(): Promise<void> {
     const link = this.#link;
     if (this.#over || link === undefined || !link.isOpen() || link.credit <= 0) return;
     const drained = new Promise<void>((resolve) => {

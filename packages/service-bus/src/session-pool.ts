@@ -6,10 +6,17 @@ import { toWaybillError } from './service-bus-error.ts';
 import { type SessionEvents, SessionLink } from './session-link.ts';
 
 /** Accepts that may be open at once, while there are sessions to accept. */
-const MOST_ACCEPTS = 16;
+const MOST_ACCEPTS = 32;
 /** A session without messages is let go after this; at once, or nearly, where others wait for its place. */
 const IDLE_MS = 1_000;
-const CROWDED_IDLE_MS = 100;
+const CROWDED_IDLE_MS = 50;
+const LOOK_MS = 50;
+/** An accept that took less found a session that was there. */
+const WAITED_MS = 500;
+/** As many are enough to work on. More would be kept from other processes. */
+const ENOUGH = 128;
+/** A session that has not moved for so long, for a retry or a slow handler, is not one of these. */
+const STUCK_MS = 500;
 /** The longest that one is kept while others wait for its place. */
 const TURN_MS = 60_000;
 /** Of one session: the rest of a key waits behind its first anyway. */
@@ -34,6 +41,9 @@ export class SessionPool {
   #accepting = 0;
   /** How many accepts seem worth it: doubled by each that finds a session. */
   #eager = 1;
+  #stuck = 0;
+  /** The last accept did not wait: there are more sessions than processes have taken. */
+  #isWanted = false;
 
   constructor(connection: ServiceBusConnection, queue: string, options: { events: PoolEvents; maxInFlight: number }) {
     this.#connection = connection;
@@ -51,6 +61,7 @@ export class SessionPool {
     this.#abort = new AbortController();
     setMaxListeners(MOST_ACCEPTS * 4, this.#abort.signal);
     this.fill();
+    this.#lookAfter();
   }
 
   /** Fewer: what is above goes on until it is settled, and takes no more. */
@@ -67,6 +78,7 @@ export class SessionPool {
   }
 
   grant(session: SessionLink): void {
+    // Half of the window is for sessions that are yet to come.
     const share = Math.floor(this.#maxInFlight / (this.sessions.size + 1) / 2);
     session.grant(Math.min(Math.max(share, 1), LARGEST_WINDOW), this.#room);
   }
@@ -75,7 +87,8 @@ export class SessionPool {
   async end(session: SessionLink): Promise<void> {
     if (!session.ending) {
       session.ending = true;
-      await session.drain();
+      // Without anything in hand it can go as it is: what is on its way goes back with it.
+      if (session.held.size > 0) await session.drain();
     }
     if (session.held.size > 0 || !this.sessions.delete(session)) return;
     await session.close().catch(() => undefined);
@@ -94,7 +107,7 @@ export class SessionPool {
   }
 
   get #most(): number {
-    return Math.min(this.#connection.settings.maxSessions, this.#maxInFlight);
+    return Math.min(this.#connection.settings.maxSessions, this.#maxInFlight, ENOUGH + this.#stuck);
   }
 
   get #room(): number {
@@ -104,7 +117,7 @@ export class SessionPool {
   }
 
   get #isCrowded(): boolean {
-    return this.sessions.size >= this.#most;
+    return this.#isWanted || this.sessions.size + this.#accepting >= this.#most;
   }
 
   /** Accepts sessions, as many as seem worth it. */
@@ -123,6 +136,7 @@ export class SessionPool {
 
   async #accept(life: ClientLife): Promise<void> {
     const { signal } = this.#abort;
+    const began = systemClock.now();
     try {
       const accepting = life.client.acceptNextSession(this.#queue, { ...RECEIVING, abortSignal: signal });
       const receiver = await life.whileAlive(accepting);
@@ -130,9 +144,9 @@ export class SessionPool {
       const settings = { queue: this.#queue, leaseMs: this.#connection.settings.leaseMs };
       const session = new SessionLink(life, receiver, settings, this.#events);
       this.sessions.add(session);
+      this.#isWanted = systemClock.now() - began < WAITED_MS;
       this.#eager = Math.min(this.#eager * 2, MOST_ACCEPTS);
       session.start();
-      this.#watch(session);
     } catch (cause) {
       await this.#refused(cause, signal);
     }
@@ -140,6 +154,7 @@ export class SessionPool {
 
   async #refused(cause: unknown, signal: AbortSignal): Promise<void> {
     this.#eager = 1;
+    this.#isWanted = false;
     if (signal.aborted) return;
     const error = toWaybillError(cause, `accept a session of queue "${this.#queue}"`);
     // The client says "cannot be locked" for any refusal; that there is none takes a while.
@@ -151,15 +166,25 @@ export class SessionPool {
     this.#events.stopped(error);
   }
 
-  #watch(session: SessionLink): void {
-    systemClock.after(CROWDED_IDLE_MS, () => {
-      if (session.over || session.ending) return;
-      const now = systemClock.now();
-      const idleMs = this.#isCrowded ? CROWDED_IDLE_MS : IDLE_MS;
-      const isIdle = session.isIdle(idleMs, IDLE_MS);
-      const isOver = this.#isCrowded && now - session.since >= TURN_MS;
-      if (isIdle || isOver) void this.end(session);
-      else this.#watch(session);
+  #lookAfter(): void {
+    systemClock.after(LOOK_MS, () => {
+      if (this.#life === undefined && this.sessions.size === 0) return;
+      this.#stuck = 0;
+      for (const session of this.sessions) this.#look(session);
+      this.fill();
+      this.#lookAfter();
     });
+  }
+
+  #look(session: SessionLink): void {
+    if (session.over || session.ending) return;
+    const now = systemClock.now();
+    const isOver = this.#isCrowded && now - session.since >= TURN_MS;
+    if (isOver || session.isIdle(this.#isCrowded ? CROWDED_IDLE_MS : IDLE_MS, IDLE_MS)) void this.end(session);
+    else if (session.held.size > 0 && now - session.lastActive >= STUCK_MS) {
+      this.#stuck += 1;
+      // What it has asked for is room that others can use.
+      void session.drain();
+    }
   }
 }

@@ -93,7 +93,7 @@ export class SessionSubscription implements Subscription {
     const asked = new Map<SessionLink, Promise<number>>();
     const renewing = deliveries.map((delivery) => {
       const session = this.#held.get(delivery);
-      if (session === undefined) return 0;
+      if (session === undefined) return Promise.resolve(0);
       const renewed = asked.get(session) ?? session.renew();
       asked.set(session, renewed);
       return renewed;

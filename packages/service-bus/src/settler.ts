@@ -4,7 +4,10 @@ import { REJECTED } from './from-service-bus-message.ts';
 import { RECEIVING } from './receiver-link.ts';
 import type { ClientLife } from './service-bus-connection.ts';
 import { toWaybillError } from './service-bus-error.ts';
-import { propertyRefusal } from './to-service-bus-message.ts';
+import { propertiesFit } from './to-service-bus-message.ts';
+
+/** A message of others may fill the limit: then its reason is all that is kept of why it is here. */
+const NO_ROOM = 'Rejected by its consumer. Its properties leave no room to tell more.';
 
 /** What settles messages of one entity: a receiver, or that of a session. */
 export type Settling = Pick<ServiceBusReceiver, 'completeMessage' | 'abandonMessage' | 'deadLetterMessage'>;
@@ -24,7 +27,7 @@ const settlers = new WeakMap<ClientLife, Map<string, ServiceBusReceiver>>();
  */
 export function settlerOf(life: ClientLife, path: string): ServiceBusReceiver {
   let own = settlers.get(life);
-  if (own === undefined) settlers.set(life, (own = new Map()));
+  if (own === undefined) settlers.set(life, (own = new Map<string, ServiceBusReceiver>()));
   let settler = own.get(path);
   if (settler === undefined) own.set(path, (settler = life.client.createReceiver(path, RECEIVING)));
   return settler;
@@ -68,13 +71,11 @@ async function perform({ settlement, settling }: Task): Promise<void> {
   if (settlement.action !== 'reject') {
     return settlement.action === 'accept' ? settling.completeMessage(message) : settling.abandonMessage(message);
   }
-  const { position } = settlement.delivery;
-  const refusal = propertyRefusal(position, { ...message.applicationProperties, ...settlement.headers });
-  if (refusal !== undefined) throw refusal;
+  const fits = propertiesFit({ ...message.applicationProperties, ...settlement.headers });
   return settling.deadLetterMessage(message, {
-    ...settlement.headers,
+    ...(fits ? settlement.headers : {}),
     deadLetterReason: settlement.reason,
-    deadLetterErrorDescription: REJECTED,
+    deadLetterErrorDescription: fits ? REJECTED : NO_ROOM,
   });
 }
 

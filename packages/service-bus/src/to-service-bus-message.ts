@@ -39,15 +39,9 @@ export function refusalOf({ id, body, headers }: OutgoingMessage, maxMessageByte
   return bytes > maxMessageBytes ? tooLarge(`Message ${id} has ${bytes} bytes`, maxMessageBytes) : undefined;
 }
 
-/** Why the broker could not keep these properties on a dead letter. */
-export function propertyRefusal(
-  position: string,
-  headers: Readonly<Record<string, unknown>>,
-): WaybillError | undefined {
-  const bytes = propertyBytes(headers);
-  return bytes > PROPERTY_BYTES
-    ? tooLarge(`The headers of the dead letter ${position} have ${bytes} bytes`, PROPERTY_BYTES)
-    : undefined;
+/** Whether a message can have all of these properties. */
+export function propertiesFit(headers: Readonly<Record<string, unknown>>): boolean {
+  return propertyBytes(headers) <= PROPERTY_BYTES;
 }
 
 function propertyBytes(headers: Readonly<Record<string, unknown>>): number {

@@ -60,8 +60,7 @@ describe('options', () => {
   });
 
   test('web sockets are those that are given', () => {
-    class Given {}
-    const webSockets = { webSocket: Given as never };
+    const webSockets = { webSocket: function given() {} as never };
     expect(checkOptions({ connectionString: CONNECTION, webSockets }).webSockets).toBe(webSockets);
     expect(checkOptions({ connectionString: CONNECTION }).webSockets).toBeUndefined();
   });
