@@ -78,7 +78,7 @@ export const deadLetterFaults: readonly Scenario[] = [
       await mortal.die();
       kit.same(settledOf(kit, BAD), [], 'no source is settled by the first process');
       const after = await consumeMixed(second);
-      await kit.eventually('the second process runs again what was not stored', () => ran(after, BAD, 1), 25_000);
+      await kit.eventually('the second process runs again what was not stored', () => ran(after, BAD, 1), 45_000);
       const later = range(240, 260);
       await publishNotes(second, later);
       await kit.eventually('good ones are handled meanwhile', () => ran(after, later, 1), 20_000);

@@ -125,7 +125,7 @@ export const order: readonly Scenario[] = [
       const startedAt = Date.now();
       await Promise.all([publishMoves(bus, failing, 180), publishMoves(bus, others, 40)]);
       // Before the last try the others shall be through, on a slow broker too: about as soon as they were published.
-      const step = Math.max(1_000, Date.now() - startedAt);
+      const step = Math.max(1_000, Math.ceil((Date.now() - startedAt) / 2));
       const delaysMs = [step, 2 * step, 4 * step];
       const rules = [{ keys: failing, only: [0], attempts: [1, 2, 3], then: 'fail' }] as const;
       const worker = await kit.worker({ queue: 'track', rules, options: { retry: { delaysMs } } });
