@@ -36,11 +36,12 @@ export class SqsPolls<T> {
     }
   }
 
-  /** Opens no more and waits for the open ones, whose answers still come. At the deadline they are aborted. */
-  async close(deadlineMs: number): Promise<void> {
+  /** Opens no more and waits for the open ones, whose answers still come. False: they were aborted, at the deadline. */
+  async close(deadlineMs: number): Promise<boolean> {
     this.#closed = true;
     const ended = await byDeadline(deadlineMs, Promise.all(this.#open.values()));
     if (!ended) for (const controller of this.#open.keys()) controller.abort();
+    return ended;
   }
 
   #start(max: number): void {

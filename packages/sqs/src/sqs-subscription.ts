@@ -54,8 +54,6 @@ export class SqsSubscription implements Subscription {
   readonly #receiver: SqsReceiver;
   readonly #polls: SqsPolls<SqsDelivery>;
   readonly #relay: SqsDelayRelay | undefined;
-  /** Given back after the close, while the last polls come home. */
-  readonly #givingBack: Promise<void>[] = [];
   #waiter: Waiter | undefined;
   #handedOutAt = 0;
   #closing: Promise<void> | undefined;
@@ -73,10 +71,10 @@ export class SqsSubscription implements Subscription {
     const onAnswer = (deliveries: readonly SqsDelivery[]): void => this.#arrive(deliveries);
     const entity = lane === 'dead' ? deadEntity(queue) : workEntity(queue);
     this.#receiver = new SqsReceiver({ clients, lookup, lane, entity, ...waitingOf(settings, lane) });
-    // Each dead letter is a group of its own, and is redriven in the order in which it comes.
-    const orderMatters = lane === 'dead' && queue.ordered;
     const poll = this.#receiver.receive.bind(this.#receiver);
-    this.#polls = new SqsPolls({ poll, pace: new PollPace(orderMatters ? 1 : undefined), onAnswer, onFailure });
+    // Of two answers on their way at once the later one may come first.
+    const pace = new PollPace(queue.ordered ? 1 : undefined);
+    this.#polls = new SqsPolls({ poll, pace, onAnswer, onFailure });
     if (lane === 'work') this.#relay = new SqsDelayRelay(source, this.#settler, { onAnswer, onFailure });
   }
 
@@ -148,8 +146,8 @@ export class SqsSubscription implements Subscription {
   }
 
   /**
-   * Opens no more polls, waits for the open ones and gives back what they bring: an aborted one would hide what it
-   * takes for a whole lease.
+   * Opens no more polls, waits for the open ones and then gives back what is here: an aborted one would hide what it
+   * takes for a whole lease. At the deadline nothing goes back, and all comes again when its lease is over.
    */
   close(deadlineMs: number): Promise<void> {
     this.#closing ??= this.#close(deadlineMs).finally(this.#end);
@@ -159,11 +157,11 @@ export class SqsSubscription implements Subscription {
   async #close(deadlineMs: number): Promise<void> {
     this.#waiter?.resolve([]);
     this.#waiter = undefined;
+    const [isQuiet] = await Promise.all([this.#polls.close(deadlineMs), this.#relay?.close(deadlineMs)]);
     const unsettled = [...this.#held, ...this.#inbox.clear()];
     this.#held.clear();
-    const givenBack = this.#settler.release(unsettled);
-    await Promise.all([this.#polls.close(deadlineMs), this.#relay?.close(deadlineMs)]);
-    await byDeadline(deadlineMs, Promise.all([givenBack, ...this.#givingBack]));
+    // While one of our own polls is open it would take what goes back; SQS serves it on also when it was given up.
+    if (isQuiet) await byDeadline(deadlineMs, this.#settler.release(unsettled));
   }
 
   #fill(room: number): void {
@@ -184,10 +182,6 @@ export class SqsSubscription implements Subscription {
   }
 
   #arrive(deliveries: readonly SqsDelivery[]): void {
-    if (this.#closing !== undefined) {
-      if (deliveries.length > 0) this.#givingBack.push(this.#settler.release(deliveries));
-      return;
-    }
     this.#inbox.push(deliveries);
     const waiter = this.#waiter;
     if (waiter === undefined) return;

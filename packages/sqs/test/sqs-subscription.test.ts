@@ -129,6 +129,26 @@ describe('an ordered queue', () => {
 });
 
 describe('close', () => {
+  test.each([
+    ['gives back only once no poll of its own could take it again', 5_000, ['a']],
+    ['gives back nothing where its deadline comes first', 20, []],
+  ])('%s', async (_, withinMs, expected) => {
+    const { subscription, open, delayed, calls, turn } = subscribe();
+    const receiving = subscription.receive(1, signal());
+    await turn();
+    await open()[0]?.answer(stored('a'));
+    await receiving;
+    void subscription.receive(1, signal());
+    await turn();
+    const closing = subscription.close(Date.now() + withinMs);
+    await delayed()[0]?.answer();
+    await turn();
+    expect(calls).toEqual([]);
+    if (withinMs > 1_000) await open()[0]?.answer();
+    await closing;
+    expect(calls.flatMap(({ handles }) => handles)).toEqual(expected);
+  });
+
   test('gives back what is held and what nobody received, and what open polls bring', async () => {
     const { subscription, open, delayed, calls, turn } = subscribe();
     const receiving = subscription.receive(2, signal());
