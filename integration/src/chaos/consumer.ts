@@ -10,7 +10,7 @@ import { CONCURRENCY, type ConsumerName, KILLS, RETRY_DELAYS_MS, Workload } from
 /** Handles one queue, with everything that handlers do written down. Resolves once messages would arrive. */
 export async function consume(driver: Driver, start: Start): Promise<Running> {
   const { consumer: name } = start.role as ConsumerRole;
-  const desk = new Desk(start, name);
+  const desk = new Desk(start, name, driver.capabilities.leaseMs !== undefined);
   const queue = QUEUES[name];
   const bus = createBus({ source: '/chaos', driver, uses: [queue], prefix: start.prefix, observe: desk.observe });
   const options = { concurrency: CONCURRENCY, retry: { delaysMs: RETRY_DELAYS_MS } };
@@ -33,9 +33,9 @@ class Desk {
   readonly #deaths: string;
   readonly counts = { handled: 0, failed: 0, dead: 0 };
 
-  constructor({ messages, seed, folder, process }: Start, consumer: ConsumerName) {
+  constructor({ messages, seed, folder, process }: Start, consumer: ConsumerName, hasLeases: boolean) {
     this.#ledger = new Ledger(ledgerFile(folder, process));
-    this.#workload = new Workload(messages, seed);
+    this.#workload = new Workload(messages, seed, hasLeases);
     this.#consumer = consumer;
     this.#deaths = join(folder, 'deaths');
   }

@@ -23,17 +23,13 @@ export class Publishes {
     this.#intentAt = new Uint32Array(workload.messages);
     for (let publisher = 0; publisher < PUBLISHERS; publisher += 1) {
       let turn = 0;
-      for (const process of processesIn(folder, `publisher-${publisher + 1}.`)) {
-        for (const entry of readLedger(ledgerFile(folder, process))) {
-          if (entry.kind !== 'intent') this.#ended(entry);
-          else {
-            this.#begun(entry, startedAt);
-            if (entry.index !== workload.index(publisher, turn)) {
-              problems.add({ check: 'published', what: `turn ${turn} is another's`, index: entry.index });
-            }
-            turn += 1;
-          }
-        }
+      for (const entry of entriesOf(folder, publisher)) {
+        if (entry.kind === 'intent') {
+          this.#begun(entry, startedAt);
+          const isIts = entry.index === workload.index(publisher, turn);
+          if (!isIts) problems.add({ check: 'published', what: `turn ${turn} is another's`, index: entry.index });
+          turn += 1;
+        } else this.#ended(entry);
       }
     }
     for (const outcome of this.#outcomes) this.counts[OUTCOMES[outcome] ?? 'none'] += 1;
@@ -66,5 +62,12 @@ export class Publishes {
   #ended({ index, kind, code }: Written): void {
     const rejected = NOT_STORED.has(code) ? 'refused' : 'uncertain';
     this.#outcomes[index] = OUTCOMES.indexOf(kind === 'confirmed' ? 'confirmed' : rejected);
+  }
+}
+
+/** All that a publisher wrote down, in all its lives. */
+function* entriesOf(folder: string, publisher: number): Generator<Written> {
+  for (const process of processesIn(folder, `publisher-${publisher + 1}.`)) {
+    yield* readLedger(ledgerFile(folder, process));
   }
 }

@@ -23,7 +23,8 @@ const LEAST_POISON = 20;
 const SLOW = 6;
 /** Where leases can be set they are shorter, so that slow handlers outlive them. */
 export const LEASE_MS = 10_000;
-const SLOW_MS = 12_000;
+const OUTLIVING_MS = 12_000;
+const SLOW_MS = 3_000;
 /** How many processes the killer takes with it before it lets itself be handled. */
 export const KILLS = 3;
 
@@ -36,10 +37,13 @@ export class Workload {
   /** Kills the process of the concurrent consumer that handles it. */
   readonly killer: number;
   readonly #slow: ReadonlySet<number>;
+  readonly #slowMs: number;
 
-  constructor(messages: number, seed: number) {
+  /** `hasLeases`: slow handlers outlive them. */
+  constructor(messages: number, seed: number, hasLeases = false) {
     this.messages = messages;
     this.seed = seed;
+    this.#slowMs = hasLeases ? OUTLIVING_MS : SLOW_MS;
     const third = Math.max(1, Math.floor(messages / 3));
     this.killer = Math.min(messages - 1, third + (mix(seed, 1) % third));
     this.#slow = new Set(Array.from({ length: SLOW }, (_, nth) => mix(seed, 2, nth) % messages));
@@ -87,7 +91,7 @@ export class Workload {
 
   /** How long its handler works, in ms. */
   workMs(consumer: ConsumerName, index: number): number {
-    if (this.#slow.has(index)) return SLOW_MS;
+    if (this.#slow.has(index)) return this.#slowMs;
     const most = consumer === 'ordered' ? 20 : 40;
     return 3 + Math.floor(chance(this.seed, 5, CONSUMERS.indexOf(consumer), index) * most);
   }
