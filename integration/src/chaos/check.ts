@@ -71,10 +71,10 @@ function emptiedBy(disruptions: readonly Disruption[], consumer: ConsumerName): 
   return Math.max(Number.NEGATIVE_INFINITY, ...refusals.map(({ until }) => until));
 }
 
-/** A process that was not killed ends with code 0, or had written down that it kills itself. */
+/** By themselves end a publisher that is done, and a process that wrote down that it kills itself. */
 function checkEnds({ ends, folder }: Evidence, problems: Problems): void {
   for (const { process, code, signal, ordered } of ends) {
-    if (ordered || (code === 0 && signal === null) || killedItself(folder, process)) continue;
+    if (ordered || (code === 0 && process.startsWith('publisher-')) || killedItself(folder, process)) continue;
     problems.add({ check: 'processes', what: `${process} ended with ${signal ?? `code ${code}`}` });
   }
 }

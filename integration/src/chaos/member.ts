@@ -91,7 +91,7 @@ export class Member {
     this.#before = { ...this.counts, held: 0, rssMiB: 0 };
     this.#current = NOTHING;
     this.#child = undefined;
-    // A process that does its work to the end says so by its code.
+    // A publisher that is done says so by its code.
     if (code === 0 && !this.#ordered) this.#finish();
     else if (!this.#ordered || signal === 'SIGKILL') void this.#startAgain();
   }

@@ -165,6 +165,9 @@ describe('the checker', () => {
     expect(failed(verdictOn(faultless(), { ends }))).toEqual({ processes: 1 });
     const crashed = [{ process: 'ordered-1.1', code: 1, signal: null, ordered: false }];
     expect(failed(verdictOn(faultless(), { ends: crashed }))).toEqual({ processes: 1 });
+    const left = (process: string) => [{ process, code: 0, signal: null, ordered: false }];
+    expect(failed(verdictOn(faultless(), { ends: left('ordered-1.1') }))).toEqual({ processes: 1 });
+    expect(failed(verdictOn(faultless(), { ends: left('publisher-1.1') }))).toEqual({});
   });
 
   it('finds a process whose memory grows', () => {

@@ -64,8 +64,10 @@ function handled(consumer: (typeof CONSUMERS)[number], index: number): readonly 
 }
 
 /** Writes the lines at 1 ms each and checks them. */
-export function verdictOn(lines: readonly Line[], evidence: Partial<Evidence> = {}): Verdict {
-  const folder = newFolder();
+export function verdictOn(
+  lines: readonly Line[],
+  { folder = newFolder(), ...evidence }: Partial<Evidence> = {},
+): Verdict {
   const ledgers = new Map<string, Ledger>();
   for (const [place, { process, ...entry }] of lines.entries()) {
     const ledger = ledgers.get(process) ?? new Ledger(ledgerFile(folder, process));
