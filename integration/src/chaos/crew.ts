@@ -19,19 +19,23 @@ export interface CrewOptions {
 export class Crew {
   readonly publishers: readonly Member[];
   readonly consumers: Readonly<Record<ConsumerName, readonly Member[]>>;
-  #held: Promise<void> = Promise.resolve();
+  readonly #held = new Map<ConsumerName, Promise<void>>();
 
   constructor(options: CrewOptions) {
     const { journal, mutant } = options;
-    const restartable = (): Promise<void> => this.#held;
-    const member = (name: string, role: () => Start['role']): Member =>
-      new Member(name, { journal, mutant, restartable, startOf: (process) => startOf(options, process, role()) });
+    const member = (name: string, role: () => Start['role'], consumer?: ConsumerName): Member =>
+      new Member(name, {
+        journal,
+        mutant,
+        restartable: async () => (consumer === undefined ? undefined : this.#held.get(consumer)),
+        startOf: (process) => startOf(options, process, role()),
+      });
     this.publishers = range(PUBLISHERS).map((publisher) => {
       const name = `publisher-${publisher + 1}`;
       return member(name, () => publisherRole(options, publisher, name));
     });
     const consumersOf = (consumer: ConsumerName): readonly Member[] =>
-      range(PROCESSES).map((nth) => member(`${consumer}-${nth + 1}`, () => ({ is: 'consumer', consumer })));
+      range(PROCESSES).map((nth) => member(`${consumer}-${nth + 1}`, () => ({ is: 'consumer', consumer }), consumer));
     this.consumers = { ordered: consumersOf('ordered'), concurrent: consumersOf('concurrent') };
   }
 
@@ -45,12 +49,13 @@ export class Crew {
     await Promise.all(this.publishers.map((member) => member.start()));
   }
 
-  /** Until what it returns is called, nothing that died is started again. */
-  holdRestarts(): () => void {
+  /** Until what it returns is called, no process of the consumer that died is started again. */
+  holdRestarts(consumer: ConsumerName): () => void {
     let release: () => void = () => undefined;
-    this.#held = new Promise((resolve) => {
+    const held = new Promise<void>((resolve) => {
       release = resolve;
     });
+    this.#held.set(consumer, held);
     return release;
   }
 }

@@ -101,7 +101,7 @@ async function refuseDeadLane(
   { forMs }: Step,
   { consumer, member }: { readonly consumer: ConsumerName; readonly member: Member },
 ): Promise<void> {
-  const release = crew.holdRestarts();
+  const release = crew.holdRestarts(consumer);
   try {
     await faults.refuseDeadLane?.(queues[consumer], true);
     await sleep(forMs / 2);
