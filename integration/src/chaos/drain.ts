@@ -35,17 +35,19 @@ function doneBy({ handled, failed, dead }: { handled: number; failed: number; de
 
 async function leftIn(bus: Bus, crew: Crew, name: ConsumerName): Promise<string> {
   const held = crew.consumers[name].reduce((sum, { counts }) => sum + counts.held, 0);
-  const { ready, inFlight = 0, delayed = 0 } = await depthOf(bus, name);
+  const depth = await depthOf(bus, name);
+  if (depth === undefined) return `the broker does not tell what ${name} has`;
+  const { ready, inFlight = 0, delayed = 0 } = depth;
   if (held + ready + inFlight + delayed === 0) return '';
   return `${name} has ${ready} ready, ${inFlight} in flight, ${delayed} delayed, ${held} held`;
 }
 
 /** A broker that was down a moment ago may not answer at once. */
-async function depthOf(bus: Bus, name: ConsumerName): Promise<Depth> {
+async function depthOf(bus: Bus, name: ConsumerName): Promise<Depth | undefined> {
   try {
     return await bus.depth(QUEUES[name]);
   } catch (error) {
-    if (WaybillError.is(error) && error.retryable) return { ready: -1, deadLettered: 0 };
+    if (WaybillError.is(error) && error.retryable) return undefined;
     throw error;
   }
 }
