@@ -5,6 +5,8 @@ import { type Answer, type Counts, NOTHING, type Order, type Start } from './ord
 
 const MOST_SAMPLES = 256;
 const RESTART_AFTER_MS = 500;
+/** A bus closes within 25 s, of a process that is frozen for 15 s. */
+const CLOSES_WITHIN_MS = 45_000;
 
 interface MemberOptions {
   readonly journal: Journal;
@@ -117,12 +119,18 @@ export class Member {
     this.#child?.kill(on ? 'SIGSTOP' : 'SIGCONT');
   }
 
-  /** Closes this life in order. Resolves once it has ended. */
+  /** Closes this life in order. Resolves once it has ended: one that does not close is killed, and that is no order. */
   async close(): Promise<void> {
-    if (this.#child === undefined) return;
+    const child = this.#child;
+    if (child === undefined) return;
     this.#ordered = true;
-    this.#child.send({ do: 'close' } satisfies Order);
+    child.send({ do: 'close' } satisfies Order);
+    const timer = setTimeout(() => {
+      this.#ordered = false;
+      child.kill('SIGKILL');
+    }, CLOSES_WITHIN_MS);
     await this.#ended;
+    clearTimeout(timer);
   }
 
   /** Closes it for good. */
