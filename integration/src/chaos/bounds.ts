@@ -6,7 +6,7 @@ import { CONCURRENCY, CONSUMERS, type ConsumerName, PROCESSES, PUBLISHERS } from
  * What a process may hold that was handled or failed and is not settled: an ordered consumer its window, another one four
  * for each handler, and a batch of eight more that wait for the broker to take it.
  */
-export const MOST_HELD: Readonly<Record<ConsumerName, number>> = { ordered: 1_000, concurrent: (4 + 8) * CONCURRENCY };
+const MOST_HELD: Readonly<Record<ConsumerName, number>> = { ordered: 1_000, concurrent: (4 + 8) * CONCURRENCY };
 
 /** How long after a fault it may still show: heartbeats, sessions and leases have to run out. */
 const SHOWS_FOR_US = 30e6;
@@ -15,7 +15,7 @@ const SHOWS_FOR_US = 30e6;
  * How many messages a fault may have a consumer handle again: what each process that it hits may hold; and what each
  * publisher that it hits may have on its way, which is then stored twice.
  */
-export function allowed({ fault }: Disruption, consumer: ConsumerName): number {
+function allowed({ fault }: Disruption, consumer: ConsumerName): number {
   if (fault.startsWith('roll-') || fault.startsWith('kill-publisher') || fault.startsWith('death of publisher'))
     return 0;
   if (fault.startsWith('freeze-publisher')) return MOST_PENDING;
