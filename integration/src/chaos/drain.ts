@@ -1,0 +1,64 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type Bus, type Depth, WaybillError } from '@waybill/core';
+import { indexOf, QUEUES } from './contracts.ts';
+import type { Crew } from './crew.ts';
+import { Ledger, ledgerFile } from './ledger.ts';
+import type { Problems } from './problems.ts';
+import { CONSUMERS, type ConsumerName } from './workload.ts';
+
+/** Longer than the longest delay of a retry, and than what a dead process held stays hidden. */
+const QUIET_MS = 12_000;
+const LOOK_EVERY_MS = 1_000;
+const MOST_MS = 180_000;
+
+/** Resolves once nothing is left and nothing moves, or when that takes too long: then it is a problem. */
+export async function drain(bus: Bus, crew: Crew, problems: Problems): Promise<void> {
+  const until = performance.now() + MOST_MS;
+  let quietSince = performance.now();
+  let [before, left] = ['', ''];
+  while (performance.now() < until) {
+    left = (await Promise.all(CONSUMERS.map((name) => leftIn(bus, crew, name))))
+      .filter((what) => what !== '')
+      .join(', ');
+    const moved = JSON.stringify(CONSUMERS.map((name) => crew.consumers[name].map((member) => doneBy(member.counts))));
+    if (left !== '' || moved !== before) quietSince = performance.now();
+    if (performance.now() - quietSince > QUIET_MS) return;
+    before = moved;
+    await sleep(LOOK_EVERY_MS);
+  }
+  problems.add({ check: 'empty', what: `after ${MOST_MS / 1_000} s: ${left === '' ? 'still moving' : left}` });
+}
+
+function doneBy({ handled, failed, dead }: { handled: number; failed: number; dead: number }): number {
+  return handled + failed + dead;
+}
+
+async function leftIn(bus: Bus, crew: Crew, name: ConsumerName): Promise<string> {
+  const held = crew.consumers[name].reduce((sum, { counts }) => sum + counts.held, 0);
+  const depth = await depthOf(bus, name);
+  if (depth === undefined) return `the broker does not tell what ${name} has`;
+  const { ready, inFlight = 0, delayed = 0 } = depth;
+  if (held + ready + inFlight + delayed === 0) return '';
+  return `${name} has ${ready} ready, ${inFlight} in flight, ${delayed} delayed, ${held} held`;
+}
+
+/** A broker that was down a moment ago may not answer at once. */
+async function depthOf(bus: Bus, name: ConsumerName): Promise<Depth | undefined> {
+  try {
+    return await bus.depth(QUEUES[name]);
+  } catch (error) {
+    if (WaybillError.is(error) && error.retryable) return undefined;
+    throw error;
+  }
+}
+
+/** Writes down every dead letter, so that the checker reads them as it reads everything else. */
+export async function writeLetters(bus: Bus, folder: string): Promise<void> {
+  for (const name of CONSUMERS) {
+    const ledger = new Ledger(ledgerFile(folder, `letters-${name}`));
+    for await (const { id, reason, attempts } of bus.deadLetters(QUEUES[name])) {
+      ledger.add({ kind: 'letter', index: indexOf(id), attempt: attempts, code: reason });
+    }
+    ledger.close();
+  }
+}
