@@ -8,19 +8,21 @@ import { BUNDLED, output, resultOf, runDemo, START } from './run-demo.ts';
 const options = { timeout: 600_000 };
 
 const brokers = [
-  ['RabbitMQ', 'rabbitmq', 'WAYBILL_RABBITMQ_URL', BUNDLED],
-  ['Kafka', 'kafka', 'WAYBILL_KAFKA_BROKERS', BUNDLED],
-  // One order is published twice: a FIFO topic takes it once.
-  ['SQS', 'sqs', 'WAYBILL_SQS_ENDPOINT', { ...BUNDLED, duplicates: [0, 0] }],
+  ['RabbitMQ', 'rabbitmq', 'WAYBILL_RABBITMQ_URL'],
+  ['Kafka', 'kafka', 'WAYBILL_KAFKA_BROKERS'],
+  // One order is published twice: a FIFO topic takes it once, and tells nobody.
+  ['SQS', 'sqs', 'WAYBILL_SQS_ENDPOINT'],
+  // It has no setting that gives a running one.
+  ['a stand-in for Azure Service Bus', 'service-bus', ''],
 ] as const;
 
-describe.each(brokers)('order demo on %s', (title, broker, setting, table) => {
+describe.each(brokers)('order demo on %s', (title, broker, setting) => {
   const isGiven = Boolean(process.env[setting]);
 
   test.skipIf(isBrokerGiven() && !isGiven)('prints the same table', options, async () => {
     const run = await runDemo('--broker', broker);
     expect(run.stderr).toBe('');
-    expect(resultOf(run)).toEqual(table);
+    expect(resultOf(run)).toEqual(BUNDLED);
     expect(run.code).toBe(0);
   });
 

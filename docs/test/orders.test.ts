@@ -76,7 +76,11 @@ describe('order demo', () => {
 describe('order demo, when it cannot', () => {
   const secret = 'geheim';
   test.each([
-    ['a broker that it does not know', ['--broker', 'nats'], '--broker takes memory, rabbitmq, kafka.'],
+    [
+      'a broker that it does not know',
+      ['--broker', 'nats'],
+      '--broker takes memory, rabbitmq, kafka, sqs, service-bus.',
+    ],
     ['a url without a broker', ['--url', `amqp://u:${secret}@h`], '--url needs a broker'],
     ['a url of another protocol', ['--broker', 'rabbitmq', '--url', `http://u:${secret}@h`], 'must start with amqp://'],
     ['a url where nobody listens', ['--broker', 'rabbitmq', '--url', `amqp://u:${secret}@127.0.0.1:1`], 'ECONNREFUSED'],

@@ -8,11 +8,11 @@ interface End {
   readonly letters: readonly DeadLetter[];
 }
 
-type Count = (account: Account, queue: string) => number;
+type Count = (account: Account, queue: string, tally: Tally) => number;
 
 const BEFORE: Readonly<Record<string, Count>> = {
   handled: ({ handled }) => handled.size,
-  duplicates: ({ handled }) => sum(handled) - handled.size,
+  duplicates: (_, queue, tally) => tally.duplicates(queue),
   retried: ({ retried }) => retried,
   waited: ({ waited }) => waited,
   'dead-lettered': ({ reasons }) => sum(reasons),
@@ -25,7 +25,7 @@ export function printResult(tally: Tally, { refused, letters }: End): boolean {
     print(
       line(
         name,
-        accounts.map(([queue, account]) => count(account, queue)),
+        accounts.map(([queue, account]) => count(account, queue, tally)),
       ),
     );
   heading('Result');

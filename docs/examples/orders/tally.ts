@@ -55,6 +55,12 @@ export class Tally {
     for (const { queue, id } of letters) this.#account(queue).dead.delete(id);
   }
 
+  /** Orders that came twice, or were published twice: the handler tells them apart, where the broker has not yet. */
+  duplicates(queue: string): number {
+    const { handled } = this.#account(queue);
+    return [...handled].reduce((total, [id, times]) => total + Math.max(times, this.orders.get(id) ?? 0) - 1, 0);
+  }
+
   /** How many ids are dead letters now. */
   deadOf(queue: string): number {
     return this.#account(queue).dead.size;
