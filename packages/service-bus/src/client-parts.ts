@@ -45,8 +45,12 @@ export interface AmqpConnection {
 
 type Negotiate = (audience: string, ...more: readonly unknown[]) => Promise<unknown>;
 
+/** Requests that wait for their answers: to show a token, or to $management. */
+type Requests = Map<string, { cleanupBeforeResolveOrReject(): void; reject(error: Error): void }>;
+
 interface Context {
   readonly cbsSession: { negotiateClaim: Negotiate };
+  readonly managementClients: Readonly<Record<string, { readonly link?: object }>>;
   readonly connection: { removeAllListeners(event: string): void };
 }
 
@@ -83,6 +87,24 @@ export function rememberClaims(client: ServiceBusClient, ms: number): void {
     answer.catch(() => claims.delete(audience));
     return answer;
   };
+}
+
+/**
+ * Requests that wait for an answer which cannot come any more fail now. The client would end their time where nobody
+ * catches, and look at a link that is gone: that ends the process.
+ */
+export function failRequests(client: ServiceBusClient, error: Error): void {
+  const { cbsSession, managementClients } = contextOf(client);
+  const claims = part(cbsSession, '_cbsSenderReceiverLink') as object | undefined;
+  const links = [claims, ...Object.values(managementClients).map(({ link }) => link)];
+  for (const link of links) {
+    const requests = link === undefined ? undefined : (part(link, '_responsesMap') as Requests | undefined);
+    for (const request of requests?.values() ?? []) {
+      request.cleanupBeforeResolveOrReject();
+      request.reject(error);
+    }
+    requests?.clear();
+  }
 }
 
 export function connectionOf(client: ServiceBusClient): AmqpConnection {

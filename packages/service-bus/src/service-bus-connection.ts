@@ -1,6 +1,13 @@
 import { ServiceBusClient, type ServiceBusClientOptions } from '@azure/service-bus';
 import { byDeadline, systemClock, WaybillError } from '@waybill/core/driver';
-import { type AmqpConnection, connectionOf, dropRecovery, endConnection, rememberClaims } from './client-parts.ts';
+import {
+  type AmqpConnection,
+  connectionOf,
+  dropRecovery,
+  endConnection,
+  failRequests,
+  rememberClaims,
+} from './client-parts.ts';
 import { toWaybillError } from './service-bus-error.ts';
 import type { Settings } from './service-bus-options.ts';
 
@@ -112,6 +119,7 @@ export class ClientLife {
     this.#onEnd(this);
     for (const listener of this.#listeners) listener(error);
     this.#listeners.clear();
+    failRequests(this.client, error);
     // With an error, or the client does not hear of it.
     this.#amqp.socket?.destroy(new Error('the connection was given up'));
     setImmediate(() => void this.end(systemClock.now() + END_MS));
@@ -119,6 +127,7 @@ export class ClientLife {
 
   async end(deadlineMs: number): Promise<void> {
     this.#lost ??= new WaybillError('CLOSED', 'The connection to Service Bus is closed.');
+    failRequests(this.client, this.#lost);
     await byDeadline(deadlineMs, this.client.close());
     endConnection(this.#amqp);
   }
