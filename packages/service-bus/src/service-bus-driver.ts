@@ -106,7 +106,7 @@ class AzureServiceBus implements ServiceBusDriver {
   }
 }
 
-function capabilitiesOf({ envelope, maxDelayMs, maxMessageBytes, maxDeliveries }: Settings): Capabilities {
+function capabilitiesOf({ envelope, leaseMs, maxDelayMs, maxMessageBytes, maxDeliveries }: Settings): Capabilities {
   return {
     ordering: 'key',
     filtersTypes: true,
@@ -117,5 +117,6 @@ function capabilitiesOf({ envelope, maxDelayMs, maxMessageBytes, maxDeliveries }
     maxHoldMs: Number.POSITIVE_INFINITY,
     maxMessageBytes: maxMessageBytes - OVERHEAD_BYTES,
     maxDeliveries,
+    leaseMs,
   };
 }
