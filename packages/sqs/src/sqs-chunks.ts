@@ -1,5 +1,4 @@
-/** What one request takes: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessageBatch.html */
-const MAX_ENTRIES = 10;
+import { MOST_ENTRIES } from './sqs-lanes.ts';
 
 export interface Sized {
   readonly bytes: number;
@@ -11,7 +10,7 @@ export function chunksOf<T extends Sized>(items: readonly T[], maxBytes: number)
   let bytes = 0;
   for (const item of items) {
     const last = chunks.at(-1);
-    if (last === undefined || last.length === MAX_ENTRIES || bytes + item.bytes > maxBytes) {
+    if (last === undefined || last.length === MOST_ENTRIES || bytes + item.bytes > maxBytes) {
       chunks.push([item]);
       bytes = item.bytes;
     } else {

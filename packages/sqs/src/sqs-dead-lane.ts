@@ -134,10 +134,8 @@ export class SqsDeadLane {
     return counts === undefined || counts.ready + counts.inFlight + counts.delayed <= listed.size;
   }
 
-  async #giveWay({ taken }: Listing): Promise<void> {
-    const letters = [...taken.values()];
-    taken.clear();
-    await this.#settler.release(letters);
+  async #giveWay(listing: Listing): Promise<void> {
+    await this.#giveBack(listing);
     await pause(systemClock, randomInt(GIVE_WAY_MS.least, GIVE_WAY_MS.most), this.#closed.signal);
   }
 
@@ -152,8 +150,12 @@ export class SqsDeadLane {
     return rounds.flat().toSorted((left, right) => sentAt(left) - sentAt(right));
   }
 
-  async #end(token: string, { taken }: Listing): Promise<void> {
+  #end(token: string, listing: Listing): Promise<void> {
     this.#listings.delete(token);
+    return this.#giveBack(listing);
+  }
+
+  async #giveBack({ taken }: Listing): Promise<void> {
     const letters = [...taken.values()];
     taken.clear();
     await this.#settler.release(letters);

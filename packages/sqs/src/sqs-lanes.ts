@@ -1,4 +1,4 @@
-/** What one batch request of SQS takes. */
+/** What one batch request takes: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessageBatch.html */
 export const MOST_ENTRIES = 10;
 
 /**
