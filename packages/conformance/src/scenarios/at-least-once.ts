@@ -7,7 +7,7 @@ import type { Scenario } from '../scenario.ts';
 import type { Worker } from '../worker.ts';
 import { wrapDriver } from '../wrap-driver.ts';
 import { isWarmUp, leaseOf, leasesAreOver, numbersOf, range, sendWork, warmUp, warmUpWith } from './lease-handlers.ts';
-import { emptied, WINDOW_PER_SLOT } from './retry-helpers.ts';
+import { emptied, REPEATS_PER_SLOT } from './retry-helpers.ts';
 
 const LEASE = { leaseMs: 5_000 };
 
@@ -67,13 +67,13 @@ export const atLeastOnce: readonly Scenario[] = [
       const rules = [{ only: range(3), then: 'hang' }] as const;
       const killed = await kit.worker({ queue: 'desk', rules, options: { concurrency } }, LEASE);
       await warmUp(kit, bus, killed);
-      await sendWork(bus, range(50));
-      const ready = (): boolean => numbersOf([killed], 'handled').length >= 40 && hanging(killed).length >= 3;
-      await kit.eventually('three handlers hang and 40 have ended', ready, 20_000);
+      await sendWork(bus, range(100));
+      const ready = (): boolean => numbersOf([killed], 'handled').length >= 90 && hanging(killed).length >= 3;
+      await kit.eventually('three handlers hang and 90 have ended', ready, 20_000);
       killed.kill();
       await killed.ended;
       const other = await kit.worker({ queue: 'desk' }, LEASE);
-      await handledBy(kit, [killed, other], 50, LEASE.leaseMs + 10_000);
+      await handledBy(kit, [killed, other], 100, LEASE.leaseMs + 10_000);
       const held = other.reports.filter(({ n, what }) => n < 3 && what === 'started');
       kit.same(
         held.map(({ n }) => n).toSorted((left, right) => left - right),
@@ -88,10 +88,10 @@ export const atLeastOnce: readonly Scenario[] = [
       );
       const settled = new Set(killed.reports.filter(({ what }) => what === 'handled').map(({ id }) => id));
       const again = other.reports.filter(({ id, what }) => what === 'started' && settled.has(id));
-      const most = WINDOW_PER_SLOT * concurrency - 3;
+      const most = REPEATS_PER_SLOT * concurrency - 3;
       kit.check(
         again.length <= most,
-        `of ${settled.size} that ended at most the window is repeated, not ${again.length}`,
+        `of ${settled.size} that ended at most ${most} are repeated, not ${again.length}`,
         again.slice(0, 3).map(({ id }) => id),
       );
     },

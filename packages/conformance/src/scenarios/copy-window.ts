@@ -31,13 +31,13 @@ export async function killTwice(
   return [late, early];
 }
 
-/** Each of the killed processes left at least so many messages behind that it had failed, and no more than its window. */
-export function repeatsWindows(kit: Kit, killed: readonly Worker[], least: number, window: number): void {
+/** Each of the killed processes left at least so many messages behind that it had failed, and no more than it may hold. */
+export function repeatsHeld(kit: Kit, killed: readonly Worker[], least: number, most: number): void {
   for (const worker of killed) {
     const repeated = repeatedAfter(kit, worker);
     kit.check(
-      repeated.length >= least && repeated.length <= window,
-      `${worker.name} leaves ${least} to ${window} failed messages unsettled: ${repeated.length}`,
+      repeated.length >= least && repeated.length <= most,
+      `${worker.name} leaves ${least} to ${most} failed messages unsettled: ${repeated.length}`,
       repeated.slice(0, 3),
     );
   }

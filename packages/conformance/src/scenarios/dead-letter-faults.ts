@@ -2,7 +2,7 @@ import { type Bus, Reject } from '@waybill/core';
 import { desk } from '../contracts.ts';
 import type { Kit } from '../kit.ts';
 import type { Scenario } from '../scenario.ts';
-import { CRASHING, killTwice, repeatsWindows } from './copy-window.ts';
+import { CRASHING, killTwice, repeatsHeld } from './copy-window.ts';
 import {
   BAD,
   consumeMixed,
@@ -27,7 +27,7 @@ import {
   Mortal,
   stillTheLetters,
 } from './dead-letter-helpers.ts';
-import { emptied, publishNotes, quiet, range, reportsOf, WINDOW_PER_SLOT } from './retry-helpers.ts';
+import { emptied, publishNotes, quiet, range, REPEATS_PER_SLOT, reportsOf } from './retry-helpers.ts';
 
 const OUTAGE_MS = 20_000;
 
@@ -160,17 +160,17 @@ export const deadLetterFaults: readonly Scenario[] = [
       const letters = await lettersOnceThere(kit, bus, desk, { count, withinMs: 45_000 });
       kit.same(new Set(letters.map(({ id }) => id)).size, count, 'every message is a dead letter');
       await quiet(kit, bus, leaseMs, () => reportsOf(kit, 'started').length);
-      const window = WINDOW_PER_SLOT * concurrency;
+      const held = REPEATS_PER_SLOT * concurrency;
       // Where the broker moves letters itself, a letter that is stored has no source left.
-      repeatsWindows(kit, killed, kit.capabilities.reject === 'annotated' ? 0 : 2, window);
+      repeatsHeld(kit, killed, kit.capabilities.reject === 'annotated' ? 0 : 2, held);
       const [runs, { deadLettered }] = [
         reportsOf(kit, 'started').filter(({ n }) => n < count).length,
         await bus.depth(desk),
       ];
-      kit.check(runs <= count + 2 * window, `two kills repeat at most two windows of ${window}: ${runs} runs`);
+      kit.check(runs <= count + 2 * held, `two kills repeat at most twice ${held}: ${runs} runs`);
       kit.check(
-        deadLettered <= count + 2 * window,
-        `two kills store at most two windows of ${window} twice: ${deadLettered}`,
+        deadLettered <= count + 2 * held,
+        `two kills store at most twice ${held} a second time: ${deadLettered}`,
       );
     },
   },

@@ -11,8 +11,11 @@ export const earlyMs = ({ capabilities }: Kit): number =>
   capabilities.delayErrorMs >= COARSE_MS ? COARSE_MS : EARLY_MS;
 /** Beside what the driver declares. */
 export const LATE_MS = 1_000;
-/** Deliveries that a consumer of an unordered queue holds for each slot. */
-export const WINDOW_PER_SLOT = 4;
+/**
+ * What a crash may repeat for each slot of an unordered queue: 4 deliveries that are held, and 8 that are handled and wait
+ * for the broker to take what became of them.
+ */
+export const REPEATS_PER_SLOT: number = 4 + 8;
 
 export const range = (from: number, to: number): readonly number[] =>
   Array.from({ length: to - from }, (_, index) => from + index);

@@ -3,7 +3,7 @@ import { desk, Moved, Noted, track } from '../contracts.ts';
 import type { Kit } from '../kit.ts';
 import type { Report } from '../program.ts';
 import type { Scenario } from '../scenario.ts';
-import { CRASHING, killTwice, repeatsWindows } from './copy-window.ts';
+import { CRASHING, killTwice, repeatsHeld } from './copy-window.ts';
 import { type Asked, watchDelays } from './delay-arrivals.ts';
 import {
   allHandled,
@@ -15,8 +15,8 @@ import {
   publishNotes,
   quiet,
   range,
+  REPEATS_PER_SLOT,
   reportsOf,
-  WINDOW_PER_SLOT,
 } from './retry-helpers.ts';
 
 const DEFAULT_DELAYS_MS = [1_000, 5_000, 30_000, 300_000] as const;
@@ -229,7 +229,7 @@ export const retry: readonly Scenario[] = [
     async run(kit: Kit) {
       const bus = kit.bus();
       await bus.provision();
-      const window = WINDOW_PER_SLOT * CRASHING.concurrency;
+      const held = REPEATS_PER_SLOT * CRASHING.concurrency;
       const retryMs = 1_000;
       const program = {
         queue: 'desk',
@@ -240,8 +240,8 @@ export const retry: readonly Scenario[] = [
       await kit.worker(program, { leaseMs: CRASHING.leaseMs });
       await allHandled(kit, range(0, CRASHING.count), 45_000);
       await quiet(kit, bus, Math.max(retryMs, CRASHING.leaseMs), () => reportsOf(kit, 'started').length);
-      repeatsWindows(kit, killed, 2, window);
-      const most = CRASHING.count + 2 * window;
+      repeatsHeld(kit, killed, 2, held);
+      const most = CRASHING.count + 2 * held;
       for (const attempt of [1, 2]) {
         const runs = reportsOf(kit, 'started', attempt).filter(({ n }) => n < CRASHING.count).length;
         kit.check(
