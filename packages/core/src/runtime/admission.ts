@@ -2,11 +2,11 @@ import type { Awaitable } from '../contract/validate.ts';
 import type { Clock } from '../driver/clock.ts';
 import type { Subscription } from '../driver/driver.ts';
 import { WaybillError } from '../driver/errors.ts';
-import type { Bookkeeping } from '../failure/bookkeeping.ts';
 import { CrashIsolation } from '../failure/crash-poison.ts';
 import type { Holding } from './holding.ts';
 import type { Observe } from './observe.ts';
 import type { Outcomes } from './outcomes.ts';
+import { Remembered } from './remembered.ts';
 import type { Scheduler } from './scheduler.ts';
 import type { Settler } from './settler.ts';
 import type { Task } from './task.ts';
@@ -32,8 +32,6 @@ const STALLED_MS = 1_000;
 /** What is decided and waits for the broker to take its settlement keeps no place from others, up to so many windows. */
 const SETTLING_WINDOWS = 2;
 
-/** A message that was given back and did not come again by then is somebody else's. */
-const REMEMBERED_MS = 60_000;
 /** So long without a suspect, nothing kills processes: slow handlers would otherwise run one by one for ever. */
 const CLEARED_AFTER_MS = 30_000;
 
@@ -41,23 +39,27 @@ const CLEARED_AFTER_MS = 30_000;
 export class Admission {
   readonly #options: AdmissionOptions;
   readonly #isolation: CrashIsolation;
+  /** How many were parked when the window was last set. */
+  #widened = 0;
   #suspects: readonly Task[] = [];
   #isolating = false;
   /** When the last suspect was met, or the consumer was made. */
   #suspectAt: number;
   #stalledSince: number | undefined;
-  /** Given back to open the window, with what the broker does not know of it. */
-  #remembered: { readonly id: string; readonly bookkeeping: Bookkeeping; readonly dueAt: number } | undefined;
+  /** In isolation: harmless ones that wait for their next attempt, and keep the only place from nobody. */
+  readonly #parked = new Set<Task>();
+  readonly #remembered: Remembered;
 
   constructor(options: AdmissionOptions) {
     this.#options = options;
     this.#isolation = new CrashIsolation(options.maxDeliveries);
     this.#suspectAt = options.clock.now();
+    this.#remembered = new Remembered(options.clock, options.window);
   }
 
   /** Deliveries that the broker may hand out at most. */
   get window(): number {
-    return this.#isolation.isolated ? 1 : this.#options.window;
+    return this.#isolation.isolated ? 1 + this.#aside : this.#options.window;
   }
 
   /** How many may be received now. */
@@ -67,7 +69,8 @@ export class Admission {
     const cleared = free && this.#isolation.cleared && !this.#isolating;
     if (this.#stalled || cleared) return this.#open(subscription);
     if (this.#isolating && !this.#stuck) return holding.size > 0 ? 0 : this.#isolate(subscription);
-    return this.#room;
+    const widen = this.#isolation.isolated && this.#aside !== this.#widened;
+    return widen ? this.#widen(subscription) : this.#room;
   }
 
   /** A broker whose answers take time would otherwise set the pace of fast handlers. */
@@ -91,7 +94,7 @@ export class Admission {
   take(task: Task): void {
     // A place was free: what kept the only one of an isolation has come to its end.
     if (!this.#isolating) this.#stalledSince = undefined;
-    const suspicion = this.#isolation.judge(task.delivery.deliveries, this.#options.holding.size - 1);
+    const suspicion = this.#isolation.judge(task.delivery.deliveries, this.#options.holding.size - 1 - this.#aside);
     if (!this.#isolation.isHarmless(task.delivery.deliveries)) this.#suspectAt = this.#options.clock.now();
     if (suspicion === 'isolate') this.#suspect(task);
     else if (suspicion === 'crash-loop') this.#crashLoop(task);
@@ -99,17 +102,20 @@ export class Admission {
   }
 
   /**
-   * Ordered: it waits for its next attempt, and other keys go on. In isolation there is no place for others: since it
-   * harmed nothing, the consumer opens. Where another process would get the queue by that, it gives the message back
-   * first, so that order holds, and remembers its attempt.
+   * Ordered: it waits for its next attempt, and other keys go on. In isolation it would keep the only place from them. It
+   * harmed nothing: so it waits beside the place, and where changing the window may hand the queue to another process, the
+   * consumer opens, and gives it back first, so that order holds.
    */
   hold(task: Task, dueAt: number): void {
     const { scheduler, sharesQueue } = this.#options;
-    const opens = this.#isolation.isolated && !this.#isolating && this.#isolation.isHarmless(task.delivery.deliveries);
-    if (opens) this.#isolation.clear();
-    if (!opens || sharesQueue) return scheduler.hold(task, dueAt);
-    this.#remembered = { id: task.id, bookkeeping: task.bookkeeping, dueAt };
-    this.release(task);
+    const harmless = this.#isolation.isHarmless(task.delivery.deliveries);
+    task.dueAt = dueAt;
+    if (!sharesQueue && harmless && this.#isolation.isolated && !this.#isolating) {
+      this.#isolation.clear();
+      return this.release(task);
+    }
+    this.#park(task);
+    scheduler.hold(task, dueAt);
   }
 
   /** On the way into isolation: once nothing else is left to do, what remains goes back to the broker. */
@@ -128,6 +134,7 @@ export class Admission {
 
   release(task: Task): void {
     task.ending = true;
+    this.#remembered.add(task);
     this.#options.settler.release(task);
   }
 
@@ -155,11 +162,20 @@ export class Admission {
   async #open(subscription: Subscription): Promise<number> {
     await subscription.resize(this.#options.window);
     this.#isolation.open();
+    this.#parked.clear();
+    return this.#room;
+  }
+
+  /** Those that are parked count towards the broker's window, too. */
+  async #widen(subscription: Subscription): Promise<number> {
+    this.#widened = this.#aside;
+    await subscription.resize(this.window);
     return this.#room;
   }
 
   async #isolate(subscription: Subscription): Promise<number> {
     await subscription.resize(1);
+    this.#widened = 0;
     this.#isolating = false;
     this.#stalledSince = undefined;
     this.#isolation.isolate();
@@ -176,13 +192,25 @@ export class Admission {
   }
 
   #schedule(task: Task): void {
-    const remembered = this.#remembered;
-    if (remembered?.id !== task.id) return this.#options.scheduler.add(task);
-    this.#remembered = undefined;
-    const late = remembered.dueAt + REMEMBERED_MS < this.#options.clock.now();
-    if (late || task.bookkeeping.attempt > 1) return this.#options.scheduler.add(task);
-    task.bookkeeping = remembered.bookkeeping;
-    this.#options.scheduler.add(task, remembered.dueAt);
+    const { scheduler } = this.#options;
+    this.#remembered.restore(task);
+    // Behind a parked one of its key it only waits.
+    if (scheduler.hasChain(task.chainKey)) this.#park(task);
+    scheduler.add(task, task.dueAt);
+  }
+
+  /** Where it may wait beside the only place of an isolation, it does. */
+  #park(task: Task): void {
+    const { sharesQueue, ordered, window } = this.#options;
+    const calm = this.#isolation.isolated && !this.#isolating && this.#isolation.isHarmless(task.delivery.deliveries);
+    if (!calm || !ordered || !sharesQueue || this.#aside + 1 >= window) return;
+    this.#parked.add(task);
+  }
+
+  /** How many are parked, without those that are settled or lost by now. */
+  get #aside(): number {
+    for (const task of this.#parked) if (!this.#options.holding.tasks.has(task)) this.#parked.delete(task);
+    return this.#parked.size;
   }
 
   #suspect(task: Task): void {

@@ -42,6 +42,11 @@ export class Scheduler {
     return this.#ready.size;
   }
 
+  /** Whether one of that key is not done. */
+  hasChain(key: string | undefined): boolean {
+    return key !== undefined && this.#chains.has(key);
+  }
+
   /** `dueAt`: not before then, and its chain waits for it. */
   add(task: Task, dueAt?: number): void {
     if (task.chainKey !== undefined) {

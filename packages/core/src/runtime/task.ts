@@ -39,6 +39,8 @@ export class Task implements CopySource {
   running = false;
   /** Its outcome is decided; what follows is copies and settlement, and it never runs again. */
   ending = false;
+  /** Of an ordered message that failed: when its next attempt is due. Epoch ms. */
+  dueAt: number | undefined;
   controller: AbortController | undefined;
 
   constructor(delivery: Delivery, bookkeeping: Bookkeeping, now: number) {

@@ -326,8 +326,66 @@ describe('a consumer', () => {
     stop.open();
     await world.time.advance(60_000);
     const own = log.filter((run) => run.startsWith('a'));
-    expect(own).toEqual(['a1/1', 'a1/1 again', 'a2/1 again', 'a3/1 again']);
+    expect(own).toEqual(['a1/1', 'a1/2 again', 'a2/1 again', 'a3/1 again']);
     expect(log).toContain('suspect');
+    expect(world.queue(ledger)).toEqual({ ready: 0, inFlight: 0, delayed: 0, dead: 0 });
+  });
+
+  it('gets through an ordered backlog that is worn out, and counts on where others fail between', async () => {
+    const world = new World();
+    const { bus, seen } = world.process();
+    const log: string[] = [];
+    for (const n of range(60)) await bus.publish(Paid, { key: `worn${n}`, n });
+    const giveBack = await wornOut(world, ledger, 3, 60);
+    for (const n of range(5)) await bus.publish(Placed, { key: `failing${n}`, n });
+    await bus.consume(
+      ledger,
+      {
+        'order.placed': ({ key }, { attempt }) => {
+          log.push(`${key}/${attempt}`);
+          if (attempt < 4) throw new Error('no');
+        },
+        'order.paid': ({ key }) => void log.push(key),
+      },
+      { retry: { delaysMs: [100, 100, 100] } },
+    );
+    await world.time.advance(10);
+    await giveBack();
+    await world.time.advance(5_000);
+    expect(world.queue(ledger)).toEqual({ ready: 0, inFlight: 0, delayed: 0, dead: 0 });
+    expect(log.filter((run) => run.startsWith('failing')).toSorted()).toEqual(
+      range(5).flatMap((n) => [1, 2, 3, 4].map((attempt) => `failing${n}/${attempt}`)),
+    );
+    expect(log.filter((run) => run.startsWith('worn')).toSorted()).toEqual(
+      range(60)
+        .map((n) => `worn${n}`)
+        .toSorted(),
+    );
+    expect(seen('isolated').length).toBeLessThanOrEqual(1);
+  });
+
+  it('runs others of an ordered queue in isolation while a harmless one and its successor wait for its next attempt', async () => {
+    const world = new World();
+    const { bus, seam } = world.process();
+    const log: string[] = [];
+    for (const n of range(2)) await bus.publish(Placed, { key: 'failing', n });
+    for (const n of range(3)) await bus.publish(Placed, { key: `other${n}`, n });
+    await bus.consume(
+      ledger,
+      {
+        'order.placed': ({ key, n }, { attempt }) => {
+          log.push(`${key} ${n}/${attempt}`);
+          if (key === 'failing' && n === 0 && attempt === 1) throw new Error('no');
+        },
+        'order.paid': () => undefined,
+      },
+      { retry: { delaysMs: [1_000] } },
+    );
+    await world.time.advance(900);
+    expect(log).toEqual(['failing 0/1', 'other0 0/1', 'other1 1/1', 'other2 2/1']);
+    expect(Math.max(...seam.resizes)).toBeLessThanOrEqual(3);
+    await world.time.advance(1_000);
+    expect(log.slice(4)).toEqual(['failing 0/2', 'failing 1/1']);
     expect(world.queue(ledger)).toEqual({ ready: 0, inFlight: 0, delayed: 0, dead: 0 });
   });
 
