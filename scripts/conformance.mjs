@@ -1,5 +1,5 @@
 // The conformance suite on the brokers that this repository has drivers for:
-// `pnpm conformance [BROKER…] [--full [--one]] [--only ID]… [--record]`.
+// `pnpm conformance [BROKER…] [--full [--one] [--beyond-quick]] [--only ID]… [--record]`.
 import { parseArgs } from 'node:util';
 
 import { build, ensureDependencies, ensureNode, main } from './bootstrap.mjs';
@@ -13,6 +13,8 @@ const OPTIONS = {
   full: { type: 'boolean', default: false },
   // Memory and one real broker: the one that the change touches, else in rotation.
   one: { type: 'boolean', default: false },
+  // Of each only what the quick set leaves out, where that runs by itself.
+  'beyond-quick': { type: 'boolean', default: false },
   only: { type: 'string', multiple: true, default: [] },
   // Keeps the results in docs/conformance.json and renews docs/conformance.md.
   record: { type: 'boolean', default: false },
@@ -25,7 +27,8 @@ await main(async () => {
   await ensureDependencies();
   await build();
   const quick = !values.full && values.only.length === 0;
-  const runs = await runConformance(subjects, { quick, only: values.only, live: true });
+  const only = values['beyond-quick'] ? await beyondQuick() : values.only;
+  const runs = await runConformance(subjects, { quick, only, live: true });
   if (values.record) await record(runs);
   for (const { subject, output } of runs)
     process.stdout.write(`${subject.name}: ${output.trim().split('\n').at(-1)}\n`);
@@ -39,6 +42,14 @@ async function chosen(names, { one, full, only }) {
   const subjects = subjectsNamed(names);
   if (names.length > 0 || only.length > 0) return subjects;
   return full ? subjects.filter(({ isVariant }) => isVariant !== true) : quickSubjects(subjects, process.env);
+}
+
+/** For a subject, the scenarios that `npm test` does not run on it; none are all. */
+async function beyondQuick() {
+  const { SCENARIOS } = await import('../packages/conformance/dist/index.js');
+  const rest = SCENARIOS.filter(({ quick }) => quick !== true).map(({ id }) => id);
+  const quickly = quickSubjects(SUBJECTS, process.env);
+  return (subject) => (quickly.includes(subject) ? rest : []);
 }
 
 async function memoryAndOne() {

@@ -10,13 +10,15 @@ import { byConsumer, disturb, label, type Scene } from './disturb.ts';
 import { drain, writeLetters } from './drain.ts';
 import { Journal } from './journal.ts';
 import { Live } from './live.ts';
-import { makePlan, type Plan } from './plan.ts';
+import { durationOf, makePlan, type Plan } from './plan.ts';
 import { Problems } from './problems.ts';
 import { LEASE_MS, Workload } from './workload.ts';
 
 export interface RunOptions {
   readonly harness: Harness;
   readonly messages: number;
+  /** How long they are published; by default it follows from their number. */
+  readonly seconds?: number | undefined;
   readonly seed: number;
   /** Kinds of faults; all that the harness can do without it. */
   readonly only?: readonly string[];
@@ -35,8 +37,9 @@ export interface Outcome extends Verdict {
 const LATE_MS = 180_000;
 
 /** Runs the workload under the faults of a plan, then checks it. Rejects where it cannot be run at all. */
-export async function runChaos({ harness, messages, seed, only = [], mutant }: RunOptions): Promise<Outcome> {
-  const plan = makePlan(messages, seed, harness, only);
+export async function runChaos({ harness, messages, seconds, seed, only = [], mutant }: RunOptions): Promise<Outcome> {
+  const durationMs = seconds === undefined ? durationOf(messages) : seconds * 1_000;
+  const plan = makePlan(durationMs, seed, harness, only);
   const session = await harness.open();
   const { worker: module } = session;
   if (module === undefined) throw new Error(`${harness.name} cannot be shared by processes: take another broker.`);
@@ -52,7 +55,6 @@ export async function runChaos({ harness, messages, seed, only = [], mutant }: R
   const journal = new Journal(folder);
   const problems = new Problems();
   const workload = new Workload(messages, seed);
-  const { durationMs } = plan;
   const crew = new Crew({ workload, journal, folder, module, prefix, durationMs, mutant });
   const abandon = abandonOnSignal(crew);
   try {

@@ -69,10 +69,10 @@ export function durationOf(messages: number): number {
 }
 
 /**
- * Faults for a run of so many messages: every kind once in an order that the seed decides, then again in another one, as
+ * Faults for a run that publishes for so long: every kind once in an order that the seed decides, then again in another one, as
  * long as time is left. The same seed and abilities give the same plan. `only` limits it to kinds by their name.
  */
-export function makePlan(messages: number, seed: number, abilities: Abilities, only: readonly string[] = []): Plan {
+export function makePlan(durationMs: number, seed: number, abilities: Abilities, only: readonly string[] = []): Plan {
   const unknown = only.filter((name) => !KINDS.some((kind) => kind.name === name));
   if (unknown.length > 0) {
     throw new Error(`There is no fault ${unknown.join(', ')}. Faults: ${KINDS.map(({ name }) => name).join(', ')}.`);
@@ -81,7 +81,6 @@ export function makePlan(messages: number, seed: number, abilities: Abilities, o
   const reasons = wanted.map((kind) => [kind.name, missing(kind, abilities)] as const);
   const leftOut = Object.fromEntries(reasons.filter((reason): reason is [string, string] => reason[1] !== undefined));
   const kinds = wanted.filter(({ name }) => leftOut[name] === undefined);
-  const durationMs = durationOf(messages);
   return { seed, durationMs, steps: stepsOf(kinds, durationMs - LAST_MS, new Random(seed)), leftOut };
 }
 

@@ -12,6 +12,7 @@ const { values } = parseArgs({
     /** File of its harness. */
     harness: { type: 'string' },
     messages: { type: 'string', default: '20000' },
+    seconds: { type: 'string' },
     seed: { type: 'string' },
     json: { type: 'string' },
     only: { type: 'string', multiple: true, default: [] },
@@ -20,6 +21,7 @@ const { values } = parseArgs({
 });
 const messages = wholeNumber('messages', values.messages);
 const seed = wholeNumber('seed', values.seed ?? String(Date.now() % 1_000_000));
+const seconds = values.seconds === undefined ? undefined : wholeNumber('seconds', values.seconds);
 const { broker, only, mutant, json, harness: file } = values;
 if (mutant !== undefined && !MUTANTS.some(({ name }) => name === mutant))
   throw new Error(`There is no mutant ${mutant}.`);
@@ -27,13 +29,14 @@ if (file === undefined) throw new Error('--harness FILE says what runs the broke
 
 const { harness } = (await import(pathToFileURL(file).href)) as { readonly harness: Harness };
 const options = [
+  ...(seconds === undefined ? [] : ['--seconds', seconds]),
   ...only.flatMap((name) => ['--only', name]),
   ...(mutant === undefined ? [] : ['--mutant', `"${mutant}"`]),
 ];
 const command = ['pnpm chaos --broker', broker, '--messages', messages, '--seed', seed, ...options].join(' ');
 process.stdout.write(`${command}\n`);
 try {
-  const outcome = await runChaos({ harness, messages, seed, only, mutant });
+  const outcome = await runChaos({ harness, messages, seconds, seed, only, mutant });
   process.stdout.write(`\n${broker} ${outcome.version}\n${textOf(outcome)}\n`);
   if (json !== undefined)
     writeFileSync(json, `${JSON.stringify(jsonOf(outcome, { broker, command }), undefined, 2)}\n`);
