@@ -4,7 +4,7 @@ import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 
 import { build, ensureDependencies, ensureNode, main, root, run } from './bootstrap.mjs';
-import { runShort } from './chaos/short.mjs';
+import { runShort } from './chaos-short.mjs';
 import { subjectsNamed } from './conformance/subjects.mjs';
 
 const OPTIONS = {
@@ -49,6 +49,7 @@ function argumentsOf(subject, { json, only = [], ...rest }) {
     ...Object.entries(rest).flatMap(([name, value]) => [`--${name}`, String(value)]),
     ...(json === undefined ? [] : ['--json', resolve(json)]),
     ...only.flatMap((name) => ['--only', name]),
-    ...['--harness', join(root, subject.harness)],
+    '--harness',
+    join(root, subject.harness),
   ];
 }

@@ -2,8 +2,8 @@
 import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 
-import { root } from '../bootstrap.mjs';
-import { quickSubjects, SUBJECTS } from '../conformance/subjects.mjs';
+import { root } from './bootstrap.mjs';
+import { quickSubjects, SUBJECTS } from './conformance/subjects.mjs';
 
 /** As many messages as a broker can take beside another one on two cores. */
 const RUNS = [
