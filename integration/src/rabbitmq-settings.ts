@@ -44,10 +44,26 @@ export function rabbitmqFiles(nodes: number, management: boolean): { target: str
   return [...files, { target: '/etc/rabbitmq/conf.d/90-waybill.conf', content: `${settings.join('\n')}\n` }];
 }
 
+const secret = 'waybill';
+
 /** Nodes of a cluster, and the tools inside their containers, know each other by a secret. */
 export function rabbitmqEnvironment(nodes: number): Record<string, string> {
-  const secret = '-setcookie waybill';
-  return nodes === 1 ? {} : { RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS: secret, RABBITMQ_CTL_ERL_ARGS: secret };
+  const option = `-setcookie ${secret}`;
+  return nodes === 1 ? {} : { RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS: option, RABBITMQ_CTL_ERL_ARGS: option };
+}
+
+/** In Erlang: ends the connections to nodes, and refuses new ones in both directions. */
+export function strangersTo(nodes: readonly string[]): string {
+  return `[begin erlang:set_cookie(Node, stranger), erlang:disconnect_node(Node) end || Node <- [${quoted(nodes)}]].`;
+}
+
+/** In Erlang: lets nodes connect again, which they do by themselves. */
+export function friendsOf(nodes: readonly string[]): string {
+  return `[erlang:set_cookie(Node, ${secret}) || Node <- [${quoted(nodes)}]].`;
+}
+
+function quoted(nodes: readonly string[]): string {
+  return nodes.map((node) => `'${node}'`).join(', ');
 }
 
 function clusterSettings(nodes: number): readonly string[] {

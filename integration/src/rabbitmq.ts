@@ -1,13 +1,20 @@
 import { connect } from 'amqplib';
 
-import { type ContainerControl, controlContainer, untilReady, withoutContainer } from './container.ts';
+import { type ContainerControl, controlContainer, faultRefused, untilReady, withoutContainer } from './container.ts';
 import { ensureEngine } from './engine.ts';
 import { eventually } from './eventually.ts';
 import { resolveImage } from './images.ts';
 import { removeCluster } from './network.ts';
 import { type Progress, seconds, silent } from './progress.ts';
 import { type StartedRabbitmq, startRabbitmqContainers } from './rabbitmq-containers.ts';
-import { nodeName, rabbitmqUrl, type RabbitmqVersion, rabbitmqVersions } from './rabbitmq-settings.ts';
+import {
+  friendsOf,
+  nodeName,
+  rabbitmqUrl,
+  type RabbitmqVersion,
+  rabbitmqVersions,
+  strangersTo,
+} from './rabbitmq-settings.ts';
 import { setting } from './setting.ts';
 import { sweepLeftovers } from './sweep.ts';
 
@@ -42,6 +49,8 @@ export interface RabbitmqNode extends ContainerControl {
   /** As the broker names it; {@link Rabbitmq.leaderOf} does too. */
   readonly name: string;
   readonly url: string;
+  /** On: this node and the others hear nothing of each other, and clients reach all. Off resolves once it takes part again. */
+  cutOff(on: boolean): Promise<void>;
 }
 
 /**
@@ -142,14 +151,21 @@ async function readyOrRemoved(started: StartedRabbitmq, management: boolean): Pr
 function controlNode({ urls, containerIds }: RabbitmqDescriptor, index: number): RabbitmqNode {
   const node = { name: nodeName(index + 1), url: urls[index] ?? '' };
   const containerId = containerIds[index];
-  if (containerId === undefined) return { ...node, ...withoutContainer(GIVEN_BY) };
+  if (containerId === undefined) {
+    return { ...node, ...withoutContainer(GIVEN_BY), cutOff: faultRefused(GIVEN_BY) };
+  }
   const control = controlContainer(containerId);
   const ready = async (): Promise<void> => void (await takesPart(containerId, node.url, urls.length));
+  const others = urls.map((_, each) => nodeName(each + 1)).filter((name) => name !== node.name);
   return {
     ...control,
     ...node,
     start: () => control.start().then(ready),
     restart: () => control.restart().then(ready),
+    cutOff: async (on) => {
+      await control.exec(['rabbitmqctl', 'eval', on ? strangersTo(others) : friendsOf(others)]);
+      if (!on) await ready();
+    },
   };
 }
 

@@ -1,4 +1,4 @@
-import { afterAll, afterEach, beforeAll, expect } from 'vitest';
+import { afterAll, afterEach, beforeAll, expect, onTestFinished } from 'vitest';
 
 import { eventually, type Rabbitmq, type RabbitmqNode, startRabbitmq } from '../../src/index.ts';
 import { archive, Noted, notes } from '../bus/contracts.ts';
@@ -204,5 +204,31 @@ containerTest(
     const outcomes = [...before, ...(await patient)];
     expect(codesOf(outcomes)).toEqual({ stored: 203 });
     await expectNothingLost(scene, outcomes);
+  },
+);
+
+containerTest(
+  'a node that is cut off from the others confirms nothing, and goes on once it hears them again',
+  { timeout: 120_000 },
+  async () => {
+    const alone = await openScene('leader', 3_000);
+    const { leader } = alone;
+    const beside = openBus(
+      others(leader).map(({ url }) => url),
+      { prefix: alone.bus.prefix, uses: [notes, archive] },
+    );
+    const publishOn = (bus: BusUnderTest, label: string): Promise<readonly SendOutcome[]> =>
+      Promise.all(
+        [0, 1, 2, 3, 4].map((n) => outcomeOf(`${label}${n}`, () => bus.publish(Noted, { n }, { id: `${label}${n}` }))),
+      );
+    const before = [...(await publishOn(alone.bus, 'before')), ...(await publishOn(beside, 'beside'))];
+    await leader.cutOff(true);
+    onTestFinished(() => leader.cutOff(false));
+    const [unknown, meanwhile] = await Promise.all([publishOn(alone.bus, 'alone'), publishOn(beside, 'meanwhile')]);
+    expect(codesOf(unknown)).toEqual({ TIMEOUT: 5 });
+    expect(codesOf(meanwhile)).toEqual({ stored: 5 });
+    await leader.cutOff(false);
+    await eventually(() => alone.bus.publish(Noted, { n: 9 }, { id: 'after' }), { withinMs: 20_000 });
+    await expectNothingLost(alone, [...before, ...meanwhile]);
   },
 );
