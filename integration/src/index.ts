@@ -28,11 +28,13 @@ export type { PolicyStatement } from './localemu-users.ts';
 export { ownerLabels } from './owner.ts';
 export { prepare } from './prepare-machine.ts';
 export { printProgress, type Progress, silent, withoutRepeats } from './progress.ts';
+export { openProxies, type Proxies } from './proxies.ts';
 export { type Proxy, type ProxyOptions, startProxy } from './proxy.ts';
 export {
   attachRabbitmq,
   type Rabbitmq,
   type RabbitmqDescriptor,
+  type RabbitmqNode,
   type RabbitmqOptions,
   rabbitmqVersionAt,
   startRabbitmq,

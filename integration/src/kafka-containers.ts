@@ -1,7 +1,4 @@
-import { randomUUID } from 'node:crypto';
-
 import type { Certificate } from './certificate.ts';
-import { docker } from './command.ts';
 import { controlContainer } from './container.ts';
 import { freePort } from './free-port.ts';
 import {
@@ -14,17 +11,10 @@ import {
   type NodeSettings,
 } from './kafka-settings.ts';
 import { LocalContainer } from './local-container.ts';
-import { ownerLabels } from './owner.ts';
-
-/** What was started so far: also when it is not all. */
-export interface KafkaContainers {
-  readonly containerIds: readonly string[];
-  /** Of more than one node. */
-  readonly networkId?: string;
-}
+import { type ClusterContainers, createNetwork, startTogether } from './network.ts';
 
 /** The port of each listener of each node, and the containers. */
-export interface StartedKafka extends KafkaContainers {
+export interface StartedKafka extends ClusterContainers {
   readonly published: readonly ReadonlyMap<KafkaListener, number>[];
 }
 
@@ -35,27 +25,11 @@ export async function startKafkaContainers(
   certificate: Certificate | undefined,
 ): Promise<StartedKafka> {
   const published = await choosePorts(count, certificate !== undefined);
-  const network = count === 1 ? {} : { networkId: await createNetwork() };
-  const starts = await Promise.allSettled(
-    published.map((ports, index) =>
-      nodeContainer(image, { id: index + 1, of: count, published: ports, certificate }, network).startDetached(),
-    ),
+  const network = count === 1 ? {} : { networkId: await createNetwork('kafka') };
+  const starts = published.map((ports, index) =>
+    nodeContainer(image, { id: index + 1, of: count, published: ports, certificate }, network).startDetached(),
   );
-  const containerIds = starts.flatMap((start) => (start.status === 'fulfilled' ? [start.value] : []));
-  const failed = starts.find((start) => start.status === 'rejected');
-  if (failed !== undefined) {
-    await removeKafkaContainers({ containerIds, ...network });
-    throw failed.reason;
-  }
-  return { published, containerIds, ...network };
-}
-
-/** Removes containers with their data, in whatever state they are, and their network. */
-export async function removeKafkaContainers({ containerIds, networkId }: KafkaContainers): Promise<void> {
-  await Promise.all(containerIds.map((id) => controlContainer(id).stop()));
-  if (networkId !== undefined) {
-    await docker('network', 'rm', networkId);
-  }
+  return { published, ...(await startTogether(starts, network)) };
 }
 
 /** The version of the distribution in a container. */
@@ -67,7 +41,7 @@ export async function kafkaVersionIn(containerId: string): Promise<string> {
 function nodeContainer(
   image: string,
   settings: NodeSettings,
-  { networkId }: Pick<KafkaContainers, 'networkId'>,
+  { networkId }: Pick<ClusterContainers, 'networkId'>,
 ): LocalContainer {
   const name = nodeName(settings.id);
   const ports = [...settings.published].map(([listener, host]) => ({ container: listenerPorts[listener], host }));
@@ -78,11 +52,6 @@ function nodeContainer(
     .withCopyContentToContainer(kafkaFiles(settings))
     .withCommand(kafkaCommand(settings));
   return networkId === undefined ? container : container.withNetworkMode(networkId).withNetworkAliases(name);
-}
-
-async function createNetwork(): Promise<string> {
-  const labels = Object.entries(ownerLabels()).flatMap(([name, value]) => ['--label', `${name}=${value}`]);
-  return await docker('network', 'create', ...labels, `waybill-kafka-${randomUUID()}`);
 }
 
 async function choosePorts(count: number, secured: boolean): Promise<ReadonlyMap<KafkaListener, number>[]> {

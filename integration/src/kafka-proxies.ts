@@ -3,20 +3,16 @@ import { connect as connectTls, type ConnectionOptions } from 'node:tls';
 
 import type { ISocketFactory } from 'kafkajs';
 
-import { type Proxy, type ProxyOptions, startProxy } from './proxy.ts';
+import { openProxies, type Proxies } from './proxies.ts';
+import type { ProxyOptions } from './proxy.ts';
 import type { ToxiproxyDescriptor } from './toxiproxy.ts';
 
-/**
- * Ways to all nodes of a cluster, in which faults can be put: into all at once, or into `each`. Clients take the
- * addresses of nodes from the cluster, which does not know the proxies: they need {@link throughProxies} as well.
- */
-export interface KafkaProxies extends Omit<Proxy, 'url' | 'limitAnswers'> {
+/** Clients take the addresses of nodes from the cluster, which does not know the proxies: they need {@link throughProxies} as well. */
+export interface KafkaProxies extends Proxies {
   /** Addresses of the proxies, in the order of the nodes. */
   readonly brokers: readonly string[];
   /** From the address of each node to that of its proxy; plain data. */
   readonly addresses: Readonly<Record<string, string>>;
-  /** In the order of the nodes. */
-  readonly each: readonly Proxy[];
 }
 
 /** Opens a proxy per node on a Toxiproxy that runs. `brokers` are of any one listener. Resolves once they take connections. */
@@ -25,23 +21,13 @@ export async function kafkaProxies(
   { brokers }: { readonly brokers: readonly string[] },
   options?: ProxyOptions,
 ): Promise<KafkaProxies> {
-  const each: Proxy[] = [];
-  for (const broker of brokers) {
-    each.push(await startProxy(server, `tcp://${broker}`, options));
-  }
-  const places = each.map(({ url }) => new URL(url).host);
-  const all = async (fault: (proxy: Proxy) => Promise<void>): Promise<void> =>
-    void (await Promise.all(each.map(fault)));
+  const upstreams = brokers.map((broker) => `tcp://${broker}`);
+  const proxies = await openProxies(server, upstreams, options);
+  const places = proxies.urls.map((url) => new URL(url).host);
   return {
+    ...proxies,
     brokers: places,
     addresses: Object.fromEntries(brokers.map((broker, index) => [broker, places[index] ?? broker])),
-    each,
-    cut: () => all((proxy) => proxy.cut()),
-    refuse: (on) => all((proxy) => proxy.refuse(on)),
-    blackHole: (on) => all((proxy) => proxy.blackHole(on)),
-    loseAnswers: (on) => all((proxy) => proxy.loseAnswers(on)),
-    latency: (delayMs) => all((proxy) => proxy.latency(delayMs)),
-    close: () => all((proxy) => proxy.close()),
   };
 }
 

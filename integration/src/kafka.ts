@@ -3,9 +3,10 @@ import { type ContainerControl, controlContainer, untilReady, withoutContainer }
 import { ensureEngine } from './engine.ts';
 import { resolveImage } from './images.ts';
 import { countNodes, followsAgain, workOnce } from './kafka-client.ts';
-import { kafkaVersionIn, removeKafkaContainers, type StartedKafka, startKafkaContainers } from './kafka-containers.ts';
+import { kafkaVersionIn, type StartedKafka, startKafkaContainers } from './kafka-containers.ts';
 import { leaderOf, moveLeader } from './kafka-leaders.ts';
 import type { KafkaListener } from './kafka-settings.ts';
+import { removeCluster } from './network.ts';
 import { type Progress, seconds, silent } from './progress.ts';
 import { setting } from './setting.ts';
 import { sweepLeftovers } from './sweep.ts';
@@ -98,7 +99,7 @@ export function attachKafka(descriptor: KafkaDescriptor): Kafka {
       }
       await moveLeader(descriptor.brokers, { topic, partition }, node);
     },
-    stop: () => removeKafkaContainers(descriptor),
+    stop: () => removeCluster(descriptor),
   };
 }
 
@@ -120,7 +121,7 @@ async function startCluster(image: string, options: Required<KafkaOptions>): Pro
     options.progress(`broker: ${what} works after ${seconds(Date.now() - startedAt)}`);
     return attachKafka({ ...descriptor, version });
   } catch (error) {
-    await removeKafkaContainers(started);
+    await removeCluster(started);
     throw error;
   }
 }

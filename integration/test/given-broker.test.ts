@@ -13,7 +13,7 @@ test('a broker given by URL is taken as it is and refuses faults that need a con
   const lines: string[] = [];
   await prepare((line) => lines.push(line));
   const broker = await startRabbitmq({ progress: (line) => lines.push(line) });
-  expect(broker.descriptor).toEqual({ url, version });
+  expect(broker.descriptor).toEqual({ urls: [url], version, containerIds: [] });
   expect(lines).toEqual([
     'engine and images: none needed, WAYBILL_RABBITMQ_URL gives a broker',
     'broker: RabbitMQ of WAYBILL_RABBITMQ_URL, no container',

@@ -4,6 +4,13 @@ import { pathToFileURL } from 'node:url';
 
 import { root } from '../bootstrap.mjs';
 
+const RABBITMQ = [
+  'packages/rabbitmq/',
+  'integration/src/conformance/rabbitmq',
+  'integration/src/rabbitmq',
+  'integration/images/rabbitmq.sh',
+];
+
 const KAFKA = [
   'packages/kafka/',
   'integration/src/conformance/kafka',
@@ -49,7 +56,7 @@ export const SUBJECTS = [
     name: 'rabbitmq',
     driver: 'rabbitmq',
     harness: 'integration/dist/conformance/rabbitmq.js',
-    sources: ['packages/rabbitmq/', 'integration/src/conformance/rabbitmq', 'integration/images/rabbitmq.sh'],
+    sources: RABBITMQ,
     real: true,
     setting: 'WAYBILL_RABBITMQ_URL',
     capabilities: async () =>
@@ -59,9 +66,19 @@ export const SUBJECTS = [
     name: 'rabbitmq-old',
     driver: 'rabbitmq',
     harness: 'integration/dist/conformance/rabbitmq-old.js',
-    sources: ['packages/rabbitmq/', 'integration/src/conformance/rabbitmq', 'integration/images/rabbitmq.sh'],
+    sources: RABBITMQ,
     real: true,
     setting: 'WAYBILL_RABBITMQ_OLD_URL',
+  },
+  {
+    // As on Kafka: what can be survived without one node is. The quick set has no fault of nodes, and runs on one.
+    name: 'rabbitmq-three',
+    driver: 'rabbitmq',
+    harness: 'integration/dist/conformance/rabbitmq-three.js',
+    sources: RABBITMQ,
+    real: true,
+    onlyFull: true,
+    setting: 'WAYBILL_RABBITMQ_URL',
   },
   {
     name: 'kafka',

@@ -57,6 +57,7 @@ describe('the quick set of all', () => {
     const steady = SUBJECTS.filter(({ onlyNamed }) => onlyNamed !== true);
     expect(new Set(quick.map(({ driver }) => driver))).toEqual(new Set(steady.map(({ driver }) => driver)));
     expect(left.map(({ name, isVariant }) => [name, isVariant])).toEqual([
+      ['rabbitmq-three', undefined],
       ['kafka-three', undefined],
       ['service-bus', undefined],
     ]);

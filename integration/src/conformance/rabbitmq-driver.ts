@@ -8,22 +8,23 @@ import { noteTraces } from './traces.ts';
 const HEARTBEAT_SECONDS = 5;
 
 export interface SessionOptions {
-  readonly url: string;
+  /** One per node. */
+  readonly urls: readonly string[];
   /** The process of the run, where the broker outlives it: what is made is written down for it. */
   readonly runBy?: number;
 }
 
 /** Worker processes import this to reach the session whose address is in `options`. */
 export const createDriver: CreateDriver = (options, { maxDelayMs, envelope, password }) => {
-  const { url, runBy } = options as SessionOptions;
+  const { urls, runBy } = options as SessionOptions;
   const driver = rabbitmq({
-    url: withPassword(url, password),
+    url: urls.map((url) => withPassword(url, password)),
     heartbeatSeconds: HEARTBEAT_SECONDS,
     ...(maxDelayMs === undefined ? {} : { maxDelayMs }),
     ...(envelope === undefined ? {} : { envelope }),
   });
   if (runBy === undefined) return driver;
-  return telling(driver, (topology) => noteTraces(tracesOf(url, topology), runBy));
+  return telling(driver, (topology) => noteTraces(tracesOf(urls[0] ?? '', topology), runBy));
 };
 
 function withPassword(address: string, password: string | undefined): string {

@@ -1,3 +1,7 @@
 import { rabbitmqHarness } from './rabbitmq-harness.ts';
 
-export const harness: ReturnType<typeof rabbitmqHarness> = rabbitmqHarness('old');
+export const harness: ReturnType<typeof rabbitmqHarness> = rabbitmqHarness({
+  version: 'old',
+  nodes: 1,
+  parallel: 6,
+});

@@ -1,51 +1,49 @@
-import type { Session } from '@waybill/conformance';
+import type { Extent, Session } from '@waybill/conformance';
 import type { Driver } from '@waybill/core';
 import { deadName, type Queue, type Topology } from '@waybill/core/driver';
 import { connect } from 'amqplib';
 import type { Progress } from '../progress.ts';
-import type { Proxy } from '../proxy.ts';
-import type { Rabbitmq } from '../rabbitmq.ts';
+import type { Proxies } from '../proxies.ts';
+import type { Rabbitmq, RabbitmqNode } from '../rabbitmq.ts';
 import type { ToxiproxyServer } from '../toxiproxy.ts';
 import { createDriver, type SessionOptions } from './rabbitmq-driver.ts';
 import { placeOf, tracesOf } from './rabbitmq-traces.ts';
 import { telling } from './telling.ts';
 import { sweepTraces, type Trace } from './traces.ts';
 
-/** The broker of a run. Without a proxy it is somebody else's. */
+/** The broker of a run. Without proxies it is somebody else's. */
 export interface Broker {
   readonly rabbitmq: Rabbitmq;
   readonly toxiproxy?: ToxiproxyServer;
-  readonly openProxy?: () => Promise<Proxy>;
+  readonly openProxies?: () => Promise<Proxies>;
 }
 
-/** One scenario's connections, behind a proxy of their own where there is one. */
+/** One scenario's connections, behind proxies of their own where there are some. */
 export class RabbitmqSession implements Session {
   readonly #rabbitmq: Rabbitmq;
-  readonly #proxy: Proxy | undefined;
+  readonly #proxies: Proxies | undefined;
   /** It is removed with the session. */
   readonly #made: Topology[] = [];
+  /** How to mend what has a fault, all nodes at the same time: one alone would wait for the others. */
+  #mending: readonly (() => Promise<void>)[] = [];
   readonly worker: NonNullable<Session['worker']>;
   readonly faults: Session['faults'];
 
-  static async open({ rabbitmq, openProxy }: Broker): Promise<RabbitmqSession> {
-    return new RabbitmqSession(rabbitmq, await openProxy?.());
+  static async open({ rabbitmq, openProxies }: Broker): Promise<RabbitmqSession> {
+    return new RabbitmqSession(rabbitmq, await openProxies?.());
   }
 
-  private constructor(rabbitmq: Rabbitmq, proxy: Proxy | undefined) {
+  private constructor(rabbitmq: Rabbitmq, proxies: Proxies | undefined) {
     this.#rabbitmq = rabbitmq;
-    this.#proxy = proxy;
+    this.#proxies = proxies;
     const options: SessionOptions =
-      proxy === undefined ? { url: rabbitmq.url, runBy: process.pid } : { url: proxy.url };
+      proxies === undefined ? { urls: rabbitmq.urls, runBy: process.pid } : { urls: proxies.urls };
     this.worker = { url: new URL('./rabbitmq-driver.js', import.meta.url).href, options };
     this.faults = {
-      ...(proxy === undefined ? {} : networkFaults(proxy)),
-      pause: (on) => (on ? rabbitmq.pause() : rabbitmq.unpause()),
-      kill: async () => {
-        // What was declared a moment ago would come back empty.
-        await rabbitmq.saveQueues();
-        await rabbitmq.kill();
-      },
-      start: () => rabbitmq.start(),
+      ...(proxies === undefined ? {} : networkFaults(proxies)),
+      pause: (on) => (on ? this.#break(rabbitmq.nodes, 'pause', 'unpause') : this.#mend()),
+      kill: (extent) => this.#kill(extent),
+      start: () => this.#mend(),
       refuseDeadLane: (queue, on) => this.#refuseDeadLane(queue, on),
     };
   }
@@ -57,17 +55,48 @@ export class RabbitmqSession implements Session {
 
   async close(_prefix: string, topology: Topology): Promise<void> {
     const { url } = this.#rabbitmq;
-    await this.#proxy?.close();
+    // What a failed scenario broke would fail all that follow.
+    await this.#mend();
+    await this.#proxies?.close();
     await remove(
       url,
       [...this.#made, topology].flatMap((made) => tracesOf(url, made)),
     );
   }
 
+  async #break(nodes: readonly RabbitmqNode[], fault: 'kill' | 'pause', mending: 'start' | 'unpause'): Promise<void> {
+    this.#mending = nodes.map((node) => node[mending]);
+    await Promise.all(nodes.map((node) => node[fault]()));
+  }
+
+  async #mend(): Promise<void> {
+    const mending = this.#mending;
+    this.#mending = [];
+    await Promise.all(mending.map((mend) => mend()));
+  }
+
+  async #kill(extent: Extent = 'broker'): Promise<void> {
+    const { nodes } = this.#rabbitmq;
+    if (extent === 'node' && nodes.length > 1) {
+      // What was declared a moment ago the node forgets, and gets it back from the others.
+      return this.#break([await this.#leader()], 'kill', 'start');
+    }
+    // What was declared a moment ago would come back empty.
+    await this.#rabbitmq.saveQueues();
+    return this.#break(nodes, 'kill', 'start');
+  }
+
+  /** The node that leads a queue of this session. */
+  async #leader(): Promise<RabbitmqNode> {
+    const queue = this.#made.flatMap(({ queues }) => queues)[0];
+    if (queue === undefined) throw new Error('Before a node is killed, a driver of the session makes a queue.');
+    return await this.#rabbitmq.leaderOf(queue.name);
+  }
+
   async #refuseDeadLane(queue: Queue, on: boolean): Promise<void> {
     const { url } = this.#rabbitmq;
     if (on) return remove(url, [{ broker: placeOf(url), kind: 'queue', name: deadName(queue.name) }]);
-    const driver = createDriver({ url }, {});
+    const driver = createDriver({ urls: [url] }, {});
     await driver.admin?.apply(
       { topics: queue.bindings.map(({ topic }) => topic), queues: [queue] },
       new AbortController().signal,
@@ -82,12 +111,12 @@ export async function sweepRabbitmq(url: string, progress: Progress): Promise<vo
   if (swept.length > 0) progress(`sweep: removed ${swept.length} queues and exchanges of dead runs`);
 }
 
-function networkFaults(proxy: Proxy): Session['faults'] {
+function networkFaults(proxies: Proxies): Session['faults'] {
   return {
-    cut: () => proxy.cut(),
-    blackHole: (on) => proxy.blackHole(on),
-    delay: (ms) => proxy.latency(ms),
-    loseConfirms: (on) => proxy.loseAnswers(on),
+    cut: () => proxies.cut(),
+    blackHole: (on) => proxies.blackHole(on),
+    delay: (ms) => proxies.latency(ms),
+    loseConfirms: (on) => proxies.loseAnswers(on),
   };
 }
 

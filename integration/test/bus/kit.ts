@@ -56,7 +56,7 @@ export interface OpenOptions extends Partial<BusOptions> {
 }
 
 /** A bus on a broker that is closed with its test. */
-export function openBus(url: string, options: OpenOptions): BusUnderTest {
+export function openBus(url: RabbitmqOptions['url'], options: OpenOptions): BusUnderTest {
   const { rabbitmq: driverOptions, ...busOptions } = options;
   const prefix = options.prefix ?? uniquePrefix();
   const events: ObserveEvent[] = [];
