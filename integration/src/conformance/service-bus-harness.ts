@@ -1,8 +1,9 @@
 import type { FaultName, Harness } from '@waybill/conformance';
 import { printProgress } from '../progress.ts';
 import { startProxy } from '../proxy.ts';
+import { chooseServiceBus } from '../service-bus.ts';
+import { type ServiceBusEmulator, startServiceBusEmulator } from '../service-bus-emulator.ts';
 import {
-  givenServiceBus,
   hostOf,
   keyOf,
   type ServiceBusDescriptor,
@@ -25,10 +26,25 @@ const KEY = 'S@s/K3y+conf0rmance==';
 
 type ServiceBusHarness = Omit<Harness, 'faults' | 'without' | 'open' | 'close' | 'version'>;
 
-/** A namespace or another server that is given by the environment, else a stand-in. */
-export function serviceBusHarness(): Harness {
-  const given = givenServiceBus();
-  return given === undefined ? standinHarness() : givenHarness(given);
+/** A namespace or another server that is given by the environment, else Microsoft's emulator, else a stand-in. */
+export async function serviceBusHarness(): Promise<Harness> {
+  const progress = printProgress();
+  const choice = await chooseServiceBus({ acceptLicense: true, progress });
+  switch (choice.kind) {
+    case 'given':
+      return givenHarness(choice.server);
+    case 'emulator': {
+      const starting = startServiceBusEmulator({ acceptLicense: true, images: choice.images, progress });
+      return await starting.then(emulatorHarness, (error: unknown) => standinBecause(`the emulator failed: ${error}`));
+    }
+    case 'stand-in':
+      return standinBecause(choice.why);
+  }
+
+  function standinBecause(why: string): Harness {
+    progress(`broker: a stand-in for Azure Service Bus, because ${why}`);
+    return standinHarness();
+  }
 }
 
 /** One that is given is left as it was, and so without the faults of its network and of itself. */
@@ -59,6 +75,37 @@ function givenHarness(given: ServiceBusDescriptor): Harness {
   };
 }
 
+/** One for all scenarios, one at a time: it takes ten connections and fifty entities. */
+export function emulatorHarness(emulator: ServiceBusEmulator): Harness {
+  let running: Promise<ToxiproxyServer> | undefined;
+  const forgets = 'it keeps nothing through its end';
+  return {
+    ...common([]),
+    version: () => Promise.resolve(emulator.version),
+    faults: [...NETWORK, 'pause', 'kill-process', 'freeze-process'],
+    without: {
+      kill: forgets,
+      stop: forgets,
+      start: forgets,
+      refuseDeadLane: MOVES,
+      'wrong-password': 'its key is the same everywhere, and no secret',
+    },
+    parallel: 1,
+    open: async () => {
+      running ??= startToxiproxy(printProgress());
+      return new ServiceBusSession({
+        server: emulator,
+        ways: await openWays(await running, emulator),
+        faults: { pause: (on) => (on ? emulator.pause() : emulator.unpause()) },
+        leave: (prefix) => removeAll(emulator, (name) => name.startsWith(prefix)),
+      });
+    },
+    close: async () => {
+      await Promise.allSettled([emulator.stop(), running?.then((toxiproxy) => toxiproxy.stop())]);
+    },
+  };
+}
+
 /**
  * A stand-in for Azure Service Bus, one for each scenario: a process that speaks what the client speaks, with every fault
  * for real. What the service itself does remains to be seen there.
@@ -70,7 +117,8 @@ function standinHarness(): Harness {
     version: () => Promise.resolve('stand-in'),
     faults: [...NETWORK, ...SERVER, ...ALWAYS],
     without: { refuseDeadLane: MOVES },
-    parallel: 3,
+    // Each has a process of its own for its broker.
+    parallel: 2,
     isolated: true,
     depthWithinMs: 30_000,
     open: async () => {

@@ -30,8 +30,8 @@ function give(connectionString: string, managementUrl = ''): void {
   vi.stubEnv('WAYBILL_SERVICE_BUS_MANAGEMENT_URL', managementUrl);
 }
 
-function givenHarness(): Harness {
-  const harness = serviceBusHarness();
+async function givenHarness(): Promise<Harness> {
+  const harness = await serviceBusHarness();
   onTestFinished(() => harness.close());
   return harness;
 }
@@ -48,7 +48,7 @@ async function left(prefix: string): Promise<readonly string[]> {
 test('a namespace is known as one, and needs no address of management', async () => {
   give(NAMESPACE);
   expect(givenServiceBus()).toEqual({ connectionString: NAMESPACE, version: 'namespace' });
-  const harness = givenHarness();
+  const harness = await givenHarness();
   expect(await harness.version()).toBe('namespace');
   expect(harness.secrets).toEqual(['k/e+y=', 'k%2Fe%2By%3D']);
 });
@@ -68,8 +68,8 @@ test('what is no connection string is refused, and not shown', () => {
   expect(() => givenServiceBus()).toThrow(/^WAYBILL_SERVICE_BUS_CONNECTION_STRING is none of Service Bus(?!.*secret)/);
 });
 
-test('a server that is given has no faults of network and process', () => {
-  const { faults, without, isolated } = givenHarness();
+test('a server that is given has no faults of network and process', async () => {
+  const { faults, without, isolated } = await givenHarness();
   expect(faults).toEqual(['kill-process', 'freeze-process', 'wrong-password']);
   expect(Object.keys(without ?? {}).toSorted()).toEqual(
     ['blackHole', 'cut', 'delay', 'kill', 'loseConfirms', 'pause', 'refuseDeadLane', 'start'].toSorted(),
@@ -82,7 +82,7 @@ test('a server that is given has no faults of network and process', () => {
 
 test('a scenario removes what it made, and nothing else', async () => {
   const [prefix, other] = [`c${randomUUID()}`, `c${randomUUID()}`];
-  const session = await givenHarness().open();
+  const session = await (await givenHarness()).open();
   const driver = session.createDriver();
   onTestFinished(() => driver.close(Date.now() + 1_000));
   for (const name of [prefix, other]) {
@@ -105,7 +105,7 @@ test('what a run that crashed left is removed by the next one, and nothing else'
     queues: [{ name: `${prefix}.desk`, ordered: false, bindings: [] }],
   };
   noteTraces(tracesOf(connectionString, topology), Number(stdout));
-  const session = await givenHarness().open();
+  const session = await (await givenHarness()).open();
   expect(await left(prefix)).toEqual([`${prefix}.desks`]);
   await session.close(prefix, NOTHING);
 });
