@@ -64,7 +64,7 @@ export async function readyOrRemoved<T>(id: string, probe: () => Promise<T>): Pr
 }
 
 /** Resolves with what `probe` returns once it succeeds. Rejects with the container's last lines when it ended or time is up. */
-export async function untilReady<T>(id: string, probe: () => Promise<T>): Promise<T> {
+export async function untilReady<T>(id: string, probe: () => Promise<T>, withinMs = 60_000): Promise<T> {
   let ended = '';
   const outcome = await eventually(
     async () => {
@@ -76,7 +76,7 @@ export async function untilReady<T>(id: string, probe: () => Promise<T>): Promis
       );
       return ended === '' ? { value: await probe() } : { ended };
     },
-    { withinMs: 60_000, everyMs: 100 },
+    { withinMs, everyMs: 100 },
   ).catch((failure: unknown) => ({ ended: String(failure) }));
   if ('value' in outcome) {
     return outcome.value;

@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 
 import { lastLines, run } from './command.ts';
+import { ensureEngine } from './engine.ts';
 import { withLock } from './lock.ts';
 import { imageFile } from './paths.ts';
 import { type Progress, seconds, silent } from './progress.ts';
@@ -64,6 +65,42 @@ const recipes: Readonly<Record<ImageKind, Recipe>> = {
     built: 'waybill/toxiproxy:2.12.0',
   },
 };
+
+/** Of what nobody can build from packages. */
+export type OfficialKind = 'service-bus-emulator' | 'service-bus-sql';
+
+const officials: Readonly<Record<OfficialKind, Pick<Recipe, 'setting' | 'official'>>> = {
+  // From 2.0.0 on entities can be made while it runs.
+  'service-bus-emulator': {
+    setting: 'WAYBILL_SERVICE_BUS_EMULATOR_IMAGE',
+    official: 'mcr.microsoft.com/azure-messaging/servicebus-emulator:2.0.1',
+  },
+  'service-bus-sql': {
+    setting: 'WAYBILL_SERVICE_BUS_SQL_IMAGE',
+    official: 'mcr.microsoft.com/mssql/server:2022-CU14-ubuntu-22.04',
+  },
+};
+
+/**
+ * Resolves with the name of an image that is here or was pulled, or says why it cannot be had. Rejects for one that a
+ * setting names and that cannot be had.
+ */
+export async function pullOfficial(
+  kind: OfficialKind,
+  progress: Progress = silent,
+): Promise<{ readonly name: string } | { readonly refusal: string }> {
+  const { setting: variable, official } = officials[kind];
+  const named = setting(variable);
+  const name = named ?? official;
+  await ensureEngine(progress);
+  const refusal = (await isHere(name)) ? undefined : await withLock(`image-${kind}`, progress, () => pull(name));
+  if (refusal === undefined) {
+    progress(`image ${kind}: ${name}`);
+    return { name };
+  }
+  if (named !== undefined) throw new Error(`${variable} names ${name}, which cannot be pulled: ${refusal}`);
+  return { refusal: `${name} cannot be pulled: ${refusal}` };
+}
 
 /**
  * Resolves with the image to start: the one of the setting or the official one when it is here or can be pulled, else

@@ -52,6 +52,8 @@ export {
 export { sweepLeftovers } from './sweep.ts';
 export { startToxiproxy, type ToxiproxyDescriptor, type ToxiproxyServer } from './toxiproxy.ts';
 export { startWorker, type Worker, type WorkerExit, type WorkerOptions } from './worker.ts';
+export { chooseServiceBus, type ServiceBusChoice, type ServiceBusServer, startServiceBus } from './service-bus.ts';
+export type { ServiceBusDescriptor } from './service-bus-server.ts';
 export {
   attachServiceBusStandin,
   type EntityProperties,

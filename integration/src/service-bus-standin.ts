@@ -11,7 +11,7 @@ import { startWorker, type Worker } from './worker.ts';
 
 const policy = 'RootManageSharedAccessKey';
 const key = 'standin-key';
-type Ports = Pick<ServiceBusStandinDescriptor, 'controlPort' | 'managementPort' | 'port'>;
+type Ports = Pick<ServiceBusStandinDescriptor, 'controlPort' | 'managementPort' | 'port' | 'webSocketPort'>;
 
 /** Of the process, should nobody stop it. */
 const lifeMs = 3_600_000;
@@ -24,7 +24,7 @@ export interface ServiceBusStandinOptions {
   readonly maxMessageSize?: number;
   /** Keeps what is stored in a file, so that it is there again after {@link OwnServiceBusStandin.kill}. @default true */
   readonly durable?: boolean;
-  /** Speaks TLS on both ports, with {@link ServiceBusStandin.ca}. The client demands it for tokens of an identity provider. @default false */
+  /** Speaks TLS on all ports, with {@link ServiceBusStandin.ca}: the client demands it for tokens of an identity provider and for WebSockets. @default false */
   readonly tls?: boolean;
 }
 
@@ -36,7 +36,9 @@ export interface ServiceBusStandinDescriptor {
   /** Of management over HTTP, which the client speaks over HTTPS only: see {@link managementUrl}. */
   readonly managementPort: number;
   readonly controlPort: number;
-  /** Of both ports where they speak TLS: the certificate, which vouches for itself. */
+  /** Of AMQP over WebSockets, where the ports speak TLS. */
+  readonly webSocketPort?: number;
+  /** Of all ports where they speak TLS: the certificate, which vouches for itself. */
   readonly ca?: string;
 }
 
@@ -86,7 +88,12 @@ export interface OwnServiceBusStandin extends ServiceBusStandin {
 /** Starts one on free ports of 127.0.0.1. Resolves once it listens. Ends with this process. */
 export async function startServiceBusStandin(options: ServiceBusStandinOptions = {}): Promise<OwnServiceBusStandin> {
   const { progress = silent, durable = true, tls = false } = options;
-  const ports = { port: await freePort(), managementPort: await freePort(), controlPort: await freePort() };
+  const ports = {
+    port: await freePort(),
+    managementPort: await freePort(),
+    controlPort: await freePort(),
+    ...(tls ? { webSocketPort: await freePort() } : {}),
+  };
   const certificate = tls ? await makeCertificate() : undefined;
   const attached = attachServiceBusStandin({
     connectionString: connectionStringOf(ports.port, tls),
@@ -162,11 +169,12 @@ function connectionStringOf(port: number, tls: boolean): string {
 }
 
 function argumentsOf(ports: Ports, { access = {}, maxMessageSize }: ServiceBusStandinOptions): string[] {
-  const { port, managementPort, controlPort } = ports;
+  const { port, managementPort, controlPort, webSocketPort } = ports;
   return [
     `--port=${port}`,
     `--management-port=${managementPort}`,
     `--control-port=${controlPort}`,
+    ...(webSocketPort === undefined ? [] : [`--web-socket-port=${webSocketPort}`]),
     `--access=${JSON.stringify(withOwnPolicy(access))}`,
     ...(maxMessageSize === undefined ? [] : [`--max-message-size=${maxMessageSize}`]),
   ];

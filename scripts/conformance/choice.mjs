@@ -6,7 +6,7 @@ import { run } from '../bootstrap.mjs';
  * @returns {{ subject: object, why: string }}
  */
 export function choose(subjects, changed, turn) {
-  const real = subjects.filter((each) => each.real && each.onlyNamed !== true);
+  const real = subjects.filter((each) => each.real);
   const touched = real.filter(({ sources }) =>
     changed.some((file) => sources.some((source) => file.startsWith(source))),
   );

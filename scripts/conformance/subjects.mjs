@@ -32,7 +32,6 @@ const SQS = [
  * `harness`: the module to test, as built. `driver`: its row in docs/capabilities.json; `sources`: a change of these
  * concerns it; `real`: it needs a broker beside this process, which `setting` gives by URL. `capabilities` needs none.
  * `isVariant`: for the quick set only, and not on record; `onlyFull`: the reverse.
- * `onlyNamed`: it runs where it is named, and not in CI: what it runs on, or the driver, is not steady yet.
  */
 export const SUBJECTS = [
   {
@@ -118,13 +117,13 @@ export const SUBJECTS = [
     real: true,
   },
   {
-    // On a stand-in that speaks what the client speaks: the service itself runs nowhere but in Azure.
+    // On a namespace or an emulator that is given, else on a stand-in that speaks what the client speaks.
     name: 'service-bus',
     driver: 'service-bus',
     harness: 'integration/dist/conformance/service-bus.js',
     sources: ['packages/service-bus/', 'integration/src/conformance/service-bus', 'integration/src/service-bus'],
     real: true,
-    onlyNamed: true,
+    setting: 'WAYBILL_SERVICE_BUS_CONNECTION_STRING',
     capabilities: async () =>
       (await built('packages/service-bus/dist/index.js')).serviceBus({
         connectionString: 'Endpoint=sb://localhost;SharedAccessKeyName=none;SharedAccessKey=none',
@@ -156,15 +155,20 @@ export function subjectsNamed(names) {
 }
 
 /** Each gives a broker that runs; then no container is started. */
-const GIVING = ['WAYBILL_RABBITMQ_URL', 'WAYBILL_KAFKA_BROKERS', 'WAYBILL_SQS_REGION'];
+const GIVING = [
+  'WAYBILL_RABBITMQ_URL',
+  'WAYBILL_KAFKA_BROKERS',
+  'WAYBILL_SQS_REGION',
+  'WAYBILL_SERVICE_BUS_CONNECTION_STRING',
+];
 
 /** Where the quick set runs when nobody names anything: on all that this environment lets it. */
 export function quickSubjects(subjects, environment) {
   const isSet = (setting) => Boolean(environment[setting]);
   const isGiven = GIVING.some(isSet);
   return subjects.filter(
-    ({ setting, onlyFull, onlyNamed, real }) =>
-      onlyFull !== true && onlyNamed !== true && (!isGiven || (setting === undefined ? real !== true : isSet(setting))),
+    ({ setting, onlyFull, real }) =>
+      onlyFull !== true && (!isGiven || (setting === undefined ? real !== true : isSet(setting))),
   );
 }
 

@@ -8,6 +8,7 @@ import type { Faults } from './faults.ts';
 import type { Namespace } from './namespace.ts';
 import { entityNotFound } from './problem.ts';
 import type { Access } from './token.ts';
+import { WebSocketListener } from './web-socket-listener.ts';
 
 export interface AmqpServerOptions {
   readonly namespace: Namespace;
@@ -18,8 +19,10 @@ export interface AmqpServerOptions {
   readonly idleTimeoutMs: number;
   /** 0 for any. */
   readonly port: number;
-  /** PEM texts, for TLS. */
+  /** PEM texts, for TLS; then there are WebSockets too. */
   readonly tls?: Tls;
+  /** Of AMQP over WebSockets; 0 for any. */
+  readonly webSocketPort: number;
 }
 
 export interface Tls {
@@ -27,15 +30,17 @@ export interface Tls {
   readonly key: string;
 }
 
-/** Speaks AMQP on a port of 127.0.0.1. */
+/** Speaks AMQP on a port of 127.0.0.1, with TLS also over WebSockets on another one. */
 export class AmqpServer {
   readonly #server: Server;
+  readonly #webSockets: WebSocketListener | undefined;
   readonly #connections = new Map<Connection, AmqpConnection>();
 
   readonly #stopListening: () => void;
 
-  private constructor(server: Server, namespace: Namespace) {
+  private constructor(server: Server, webSockets: WebSocketListener | undefined, namespace: Namespace) {
     this.#server = server;
+    this.#webSockets = webSockets;
     this.#stopListening = namespace.onRemoved((path) => this.#detach(path, entityNotFound(path), true));
   }
 
@@ -43,28 +48,39 @@ export class AmqpServer {
   static async listen(options: AmqpServerOptions): Promise<AmqpServer> {
     const container = rhea.create_container({ id: 'service-bus-standin' });
     (container.sasl_server_mechanisms as { enable_anonymous(): void }).enable_anonymous();
-    const server = container.listen({
-      host: '127.0.0.1',
-      port: options.port,
+    const settings = {
       idle_time_out: options.idleTimeoutMs,
       max_frame_size: 65_536,
-      ...(options.tls === undefined ? {} : { transport: 'tls', key: options.tls.key, cert: options.tls.certificate }),
       receiver_options: { autoaccept: false, credit_window: 1000 },
       sender_options: { autosettle: false, treat_modified_as_released: false },
       // Without, answers wait 40 ms for each other.
       tcp_no_delay: true,
-    } as never);
-    const amqp = new AmqpServer(server, options.namespace);
-    amqp.#listenTo(container, options);
+    };
+    const { tls } = options;
+    const secure = tls === undefined ? {} : { transport: 'tls', key: tls.key, cert: tls.certificate };
+    const server = container.listen({ host: '127.0.0.1', port: options.port, ...settings, ...secure } as never);
     await new Promise<void>((resolve, reject) => {
       server.once('listening', resolve);
       server.once('error', reject);
     });
+    const webSockets =
+      tls === undefined
+        ? undefined
+        : await WebSocketListener.listen(tls, options.webSocketPort, (socket) =>
+            container.websocket_accept(socket as never, settings as never),
+          );
+    const amqp = new AmqpServer(server, webSockets, options.namespace);
+    amqp.#listenTo(container, options);
     return amqp;
   }
 
   get port(): number {
     return (this.#server.address() as AddressInfo).port;
+  }
+
+  /** Undefined without TLS. */
+  get webSocketPort(): number | undefined {
+    return this.#webSockets?.port;
   }
 
   get connectionCount(): number {
@@ -76,6 +92,7 @@ export class AmqpServer {
     for (const connection of this.#connections.keys()) {
       cut(connection);
     }
+    this.#webSockets?.dropConnections();
   }
 
   /** Detaches all links to an entity, as the service does with those that are idle. */
@@ -88,6 +105,7 @@ export class AmqpServer {
     this.#stopListening();
     this.#server.close();
     this.dropConnections();
+    this.#webSockets?.close();
   }
 
   #detach(path: string, problem: AmqpProblem, below: boolean): void {

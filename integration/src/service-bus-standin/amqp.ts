@@ -94,7 +94,7 @@ interface LinkInside {
 interface ConnectionInside {
   _register(): void;
   _disconnected(): void;
-  socket: { destroy(): void };
+  socket: { destroy?(): void; end(): void };
 }
 
 /** The parts of a link that rhea keeps to itself. */
@@ -108,7 +108,10 @@ function insideConnection(connection: Connection): ConnectionInside {
 
 /** Cuts the connection without a word. rhea does not see by itself that its own side is destroyed. */
 export function cut(connection: Connection): void {
-  insideConnection(connection).socket.destroy();
+  const { socket } = insideConnection(connection);
+  // That of a WebSocket only ends.
+  if (socket.destroy === undefined) socket.end();
+  else socket.destroy();
   insideConnection(connection)._disconnected();
 }
 

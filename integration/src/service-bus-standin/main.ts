@@ -9,6 +9,7 @@ const { values } = parseArgs({
   options: {
     port: { type: 'string', default: '0' },
     'management-port': { type: 'string', default: '0' },
+    'web-socket-port': { type: 'string', default: '0' },
     'control-port': { type: 'string', default: '0' },
     /** JSON: policies and tokens that are accepted. */
     access: { type: 'string', default: '{}' },
@@ -31,6 +32,7 @@ const standin = await listen({
   access: { policies: [everything], bearerTokens: [], ...(JSON.parse(values.access) as object) },
   port: Number(values.port),
   managementPort: Number(values['management-port']),
+  webSocketPort: Number(values['web-socket-port']),
   maxMessageSize: Number(values['max-message-size']),
   idleTimeoutMs: Number(values['idle-timeout-ms']),
   ...(values.journal === undefined ? {} : { journal: values.journal }),
@@ -38,6 +40,7 @@ const standin = await listen({
 });
 const control = await listenForControl(standin, Number(values['control-port']));
 
-const { port, managementPort } = standin;
-process.stdout.write(`${JSON.stringify({ port, managementPort, controlPort: portOf(control) })}\n`);
-process.send?.({ port, managementPort, controlPort: portOf(control) });
+const { port, managementPort, webSocketPort } = standin;
+const ports = { port, managementPort, webSocketPort, controlPort: portOf(control) };
+process.stdout.write(`${JSON.stringify(ports)}\n`);
+process.send?.(ports);

@@ -16,20 +16,24 @@ export interface StandinOptions {
   /** Of a message or a batch, in bytes. */
   readonly maxMessageSize: number;
   readonly idleTimeoutMs: number;
-  /** Speaks TLS on both ports. */
+  /** Of AMQP over WebSockets, which is there with TLS only; 0 for any. @default 0 */
+  readonly webSocketPort?: number;
+  /** Speaks TLS on all ports. */
   readonly tls?: Tls;
   /** A file that keeps all that is stored, and from which it begins. */
   readonly journal?: string;
 }
 
-/** Both ports of the stand-in and what is behind them, in this process. */
+/** The ports of the stand-in and what is behind them, in this process. */
 export interface Standin {
   readonly namespace: Namespace;
   readonly faults: Faults;
   readonly amqp: AmqpServer;
   readonly port: number;
   readonly managementPort: number;
-  /** Closes both ports and cuts every connection; messages stay. */
+  /** Undefined without TLS. */
+  readonly webSocketPort: number | undefined;
+  /** Closes the ports and cuts every connection; messages stay. */
   goDown(): void;
   /** Opens the same ports again; resolves once they listen. */
   comeUp(): Promise<void>;
@@ -46,12 +50,12 @@ interface Ports {
 export async function listen(options: StandinOptions): Promise<Standin> {
   const namespace = openNamespace(options.journal);
   const faults = new Faults();
-  const open = async (port: number, managementPort: number): Promise<Ports> => ({
-    amqp: await AmqpServer.listen({ ...options, namespace, faults, port }),
+  const open = async (port: number, webSocketPort: number, managementPort: number): Promise<Ports> => ({
+    amqp: await AmqpServer.listen({ ...options, namespace, faults, port, webSocketPort }),
     management: await listenForManagement({ ...options, namespace }, managementPort),
   });
-  let ports = await open(options.port, options.managementPort);
-  const port = ports.amqp.port;
+  let ports = await open(options.port, options.webSocketPort ?? 0, options.managementPort);
+  const { port, webSocketPort } = ports.amqp;
   const managementPort = portOf(ports.management);
   const goDown = (): void => {
     ports.amqp.close();
@@ -65,9 +69,10 @@ export async function listen(options: StandinOptions): Promise<Standin> {
     },
     port,
     managementPort,
+    webSocketPort,
     goDown,
     comeUp: async () => {
-      ports = await open(port, managementPort);
+      ports = await open(port, webSocketPort ?? 0, managementPort);
     },
     close: () => {
       goDown();

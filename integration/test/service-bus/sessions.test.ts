@@ -150,37 +150,6 @@ test('a session that goes back in order counts nothing', async () => {
   }
 });
 
-test('a thousand keys pass through four processes with few sessions each, beside one that is always busy', async () => {
-  const drivers = Array.from({ length: 4 }, () => start(own.broker, { maxSessions: 32, leaseMs: 30_000 }));
-  const driver = drivers[0] as (typeof drivers)[number];
-  const { queue } = await place(driver, true);
-  const keys = Array.from({ length: 1_000 }, (_, index) => `k${index}`);
-  const done = new Set<string>();
-  const all = keys.length * 2;
-  const limit = signal(90_000);
-  const busy = (async () => {
-    for (let n = 0; done.size < all && !limit.aborted; n += 1) {
-      await driver.send([message(`busy-${n}`, work(queue), { key: 'busy' })], limit);
-      await new Promise((resolve) => setTimeout(resolve, 20));
-    }
-  })();
-  for (let lot = 0; lot < 4; lot += 1) {
-    await driver.send(keyed(keys.slice(lot * 250, lot * 250 + 250), 2, work(queue)), signal());
-  }
-  const consumers = await Promise.all(drivers.map((each) => consume(each, queue, 'work', { maxInFlight: 200 })));
-  await Promise.all(
-    consumers.map(async (consumer) => {
-      while (done.size < all && !limit.aborted) {
-        const deliveries = await consumer.receive(50, signal(500));
-        deliveries.filter(({ key }) => key !== 'busy').forEach((delivery) => done.add(idOf(delivery)));
-        await settleAll(consumer, deliveries);
-      }
-    }),
-  );
-  await busy;
-  expect(done.size).toBe(all);
-}, 120_000);
-
 test('a refused settlement of one leaves the others', async () => {
   const driver = start(own.broker);
   const { queue } = await place(driver, true);

@@ -5,6 +5,7 @@ import type {
   ServiceBusSessionReceiver,
 } from '@azure/service-bus';
 import { systemClock } from '@waybill/core/driver';
+import type { Wire } from './watched-web-socket.ts';
 
 /**
  * What the client has and does not show: credit, the events of links, the socket. The only file that knows; the version
@@ -35,7 +36,8 @@ interface LinkOwner {
 /** The protocol's connection below the client. After a loss the client has another, which nobody uses. */
 export interface AmqpConnection {
   readonly options: { tcp_no_delay?: boolean };
-  readonly socket?: { destroy(error?: Error): void; readonly bytesRead: number };
+  /** Of a WebSocket it is a wrapper that can do neither. */
+  readonly socket?: Wire;
   readonly heartbeat_in?: NodeJS.Timeout;
   readonly heartbeat_out?: NodeJS.Timeout;
   readonly abort_idle?: NodeJS.Timeout;
@@ -112,9 +114,9 @@ export function connectionOf(client: ServiceBusClient): AmqpConnection {
 }
 
 /** Ends it and its timers, of which some outlive the client's close and would keep a process alive for a minute. */
-export function endConnection(connection: AmqpConnection): void {
-  const { socket, heartbeat_in, heartbeat_out, abort_idle } = connection;
-  socket?.destroy();
+export function endConnection(connection: AmqpConnection, wire: Wire | undefined): void {
+  const { heartbeat_in, heartbeat_out, abort_idle } = connection;
+  wire?.destroy();
   // Links that are just being attached hear of it in no other way.
   connection.emit('disconnected', { connection, error: new Error('the connection was closed') });
   for (const timer of [heartbeat_in, heartbeat_out, abort_idle]) clearTimeout(timer);

@@ -1,4 +1,4 @@
-import { ServiceBusClient, type ServiceBusClientOptions } from '@azure/service-bus';
+import { ServiceBusClient, type ServiceBusClientOptions, type WebSocketOptions } from '@azure/service-bus';
 import { byDeadline, systemClock, WaybillError } from '@waybill/core/driver';
 import {
   type AmqpConnection,
@@ -10,6 +10,7 @@ import {
 } from './client-parts.ts';
 import { toWaybillError } from './service-bus-error.ts';
 import type { Settings } from './service-bus-options.ts';
+import { WatchedWebSocket, type Wire } from './watched-web-socket.ts';
 
 /** Tokens hold for an hour, and are renewed after 45 min. */
 const CLAIM_MS = 60_000;
@@ -50,13 +51,16 @@ export class ClientLife {
   readonly client: ServiceBusClient;
   readonly timeoutMs: number;
   readonly #amqp: AmqpConnection;
+  readonly #webSocket: WatchedWebSocket | undefined;
   readonly #listeners = new Set<Lost>();
   readonly #onEnd: (life: ClientLife) => void;
   #lost: WaybillError | undefined;
 
   constructor(settings: Settings, onEnd: (life: ClientLife) => void) {
     this.#onEnd = onEnd;
-    this.client = clientFor(settings);
+    const { webSockets } = settings;
+    this.#webSocket = webSockets === undefined ? undefined : new WatchedWebSocket(webSockets);
+    this.client = clientFor(settings, this.#webSocket?.options);
     this.timeoutMs = settings.timeoutMs;
     dropRecovery(this.client);
     rememberClaims(this.client, CLAIM_MS);
@@ -74,7 +78,11 @@ export class ClientLife {
 
   /** What the socket has read so far: the same later means that nothing came. */
   get bytesRead(): number {
-    return this.#amqp.socket?.bytesRead ?? 0;
+    return this.#wire?.bytesRead ?? 0;
+  }
+
+  get #wire(): Wire | undefined {
+    return this.#webSocket ?? this.#amqp.socket;
   }
 
   /** Hears of the end once; returns what stops that. */
@@ -121,7 +129,7 @@ export class ClientLife {
     this.#listeners.clear();
     failRequests(this.client, error);
     // With an error, or the client does not hear of it.
-    this.#amqp.socket?.destroy(new Error('the connection was given up'));
+    this.#wire?.destroy(new Error('the connection was given up'));
     setImmediate(() => void this.end(systemClock.now() + END_MS));
   }
 
@@ -129,11 +137,11 @@ export class ClientLife {
     this.#lost ??= new WaybillError('CLOSED', 'The connection to Service Bus is closed.');
     failRequests(this.client, this.#lost);
     await byDeadline(deadlineMs, this.client.close());
-    endConnection(this.#amqp);
+    endConnection(this.#amqp, this.#wire);
   }
 }
 
-function clientFor({ access, timeoutMs, webSockets }: Settings): ServiceBusClient {
+function clientFor({ access, timeoutMs }: Settings, webSockets: WebSocketOptions | undefined): ServiceBusClient {
   const options: ServiceBusClientOptions = {
     // Trying again is the core's.
     retryOptions: { maxRetries: 0, retryDelayInMs: 0, maxRetryDelayInMs: 0, timeoutInMs: timeoutMs },

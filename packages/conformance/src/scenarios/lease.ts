@@ -24,7 +24,7 @@ export const lease: readonly Scenario[] = [
       const leaseMs = await leaseOf(kit, LEASE);
       const afterMs = leaseMs === undefined ? SLOW_MS : 3.1 * leaseMs;
       const program = { queue: 'desk', rules: [{ only: range(2), then: 'handle', afterMs }] } as const;
-      const workers = [await kit.worker(program, LEASE), await kit.worker(program, LEASE)];
+      const workers = await Promise.all([kit.worker(program, LEASE), kit.worker(program, LEASE)]);
       await sendWork(bus, range(2));
       await kit.eventually('all are handled', () => numbersOf(workers, 'handled').length >= 2, 30_000);
       await sendWork(bus, [10, 11]);
@@ -87,7 +87,7 @@ export const lease: readonly Scenario[] = [
         rules: [{ only: [0], attempts: [1], then: 'fail' }],
         options: { retry: { delaysMs: [leaseMs === undefined ? SLOW_MS : 3.1 * leaseMs], jitter: 0 } },
       } as const;
-      const workers = [await kit.worker(program, LEASE), await kit.worker(program, LEASE)];
+      const workers = await Promise.all([kit.worker(program, LEASE), kit.worker(program, LEASE)]);
       await publishMoves(bus, ['key'], 3);
       await allHandled(kit, 3, 30_000);
       const runs = runsOf(workers);
