@@ -9,10 +9,17 @@ export interface Sample {
 }
 
 /** The work that Waybill does on an order by itself, done by hand: validated, with an id and a time of its own. */
-export function encode({ envelope }: Sample, order: Order): { readonly id: string; readonly body: string } {
-  const id = randomUUID();
-  const event = { ...envelope, id, time: new Date().toISOString(), data: orderSchema.parse(order) };
-  return { id, body: JSON.stringify(event) };
+export function encode(sample: Sample, order: Order): { readonly id: string; readonly body: string } {
+  const event = eventOf(sample, order);
+  return { id: event.id, body: JSON.stringify(event) };
+}
+
+/** As {@link encode}, for libraries that make the JSON themselves. */
+export function eventOf(
+  { envelope }: Sample,
+  order: Order,
+): Readonly<Record<string, unknown>> & { readonly id: string } {
+  return { ...envelope, id: randomUUID(), time: new Date().toISOString(), data: orderSchema.parse(order) };
 }
 
 /** Reads the order out of a message and validates it. */

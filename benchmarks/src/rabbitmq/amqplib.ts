@@ -1,6 +1,7 @@
 import type { ConsumeMessage } from 'amqplib';
 import { decode, encode } from '../envelope.ts';
 import type { Consumer, Handle, Publisher, Setting, Side } from '../side.ts';
+import { propertiesOf } from './properties.ts';
 import type { RabbitmqPlace } from './rabbitmq.ts';
 
 interface Taken {
@@ -24,7 +25,7 @@ async function publisher({ descriptor, queue, sample }: Setting<RabbitmqPlace>):
   const channel = await connection.createConfirmChannel();
   let returned = 0;
   channel.on('return', () => (returned += 1));
-  const { contentType, headers, type } = sample.properties as { contentType: string; headers: object; type: string };
+  const { contentType, headers, type } = propertiesOf(sample);
   return {
     publish: (order) =>
       new Promise((resolve, reject) => {

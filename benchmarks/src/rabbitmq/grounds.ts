@@ -5,6 +5,7 @@ import { orderBus } from '../bus.ts';
 import type { Sample } from '../envelope.ts';
 import { FIRST_SEQUENCE, orderMaker } from '../order.ts';
 import type { Grounds, RunningBroker } from '../side.ts';
+import { propertiesOf } from './properties.ts';
 import type { RabbitmqPlace } from './rabbitmq.ts';
 
 const DEADLINE_MS = 60_000;
@@ -64,7 +65,7 @@ interface Filling {
 }
 
 async function fill(channel: ConfirmChannel, { queue, sample, bodies }: Filling): Promise<void> {
-  const { contentType, headers, type } = sample.properties as { contentType: string; headers: object; type: string };
+  const { contentType, headers, type } = propertiesOf(sample);
   let open = 0;
   for (const { id, body } of bodies) {
     const options = { contentType, headers, persistent: true, messageId: id, type, mandatory: true };

@@ -12,6 +12,12 @@ export const broker: Broker<RabbitmqPlace> = {
   sides: {
     amqplib: () => import('./amqplib.ts'),
     waybill: () => import('./waybill.ts'),
+    'amqp-connection-manager': () => import('./amqp-connection-manager.ts'),
+    'rabbitmq-client': () => import('./rabbitmq-client.ts'),
+    '@golevelup/nestjs-rabbitmq': () => import('./golevelup.ts'),
+    '@nestjs/microservices': () => import('./nestjs.ts'),
+    rascal: () => import('./rascal.ts'),
+    '@message-queue-toolkit/amqp': () => import('./message-queue-toolkit.ts'),
   },
   start: async (progress) => (await import('./grounds.ts')).start(progress),
   grounds: async (place) => (await import('./grounds.ts')).grounds(place),
