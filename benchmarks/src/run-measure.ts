@@ -92,6 +92,7 @@ async function consumeMany({ side, setting, messages }: Task): Promise<Result> {
   });
   await handled.all;
   const { seconds, ...used } = end(messages);
+  await settled();
   await consumer.close();
   return { value: messages / seconds, ...used };
 }
@@ -113,6 +114,7 @@ async function storm({ side, setting, messages }: Task): Promise<Result> {
   });
   await handled.all;
   const { seconds, ...used } = end(messages);
+  await settled();
   await consumer.close();
   return { value: messages / seconds, ...used };
 }
@@ -136,6 +138,7 @@ async function latency({ side, setting, messages, rate }: Task): Promise<Result>
   await pace({ from: warmUp, to: warmUp + messages, rate, send });
   await arrived.all;
   const { seconds: _, ...used } = end(messages);
+  await settled();
   await publisher.close();
   await consumer.close();
   const counted = times.slice(warmUp).toSorted((left, right) => left - right);
@@ -176,6 +179,11 @@ function begin(): (count: number) => { seconds: number; cpuUs: number; rssMiB: n
     const rssMiB = process.resourceUsage().maxRSS / 1_024;
     return { seconds, cpuUs: (user + system) / count, rssMiB };
   };
+}
+
+/** Gives the last handlers' sides the turns to accept their messages: some cannot once they are closing. */
+async function settled(): Promise<void> {
+  for (let turn = 0; turn < 3; turn += 1) await new Promise((resolve) => setImmediate(resolve));
 }
 
 const LONGEST_MS = 60_000;
