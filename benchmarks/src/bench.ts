@@ -101,10 +101,17 @@ function count(text: string, most: number): number {
   return number;
 }
 
-/** As a reader would repeat it: the file's own name says nothing. */
+/** As a reader would repeat it. Folders are this machine's own. */
 function command(): string {
-  const words = process.argv.slice(2).join(' ');
-  return `pnpm bench ${words.replace(/--json[= ]\S+/, '--json FILE')}`;
+  const words = process.argv.slice(2);
+  for (const [option, stand] of [
+    ['--json', 'FILE'],
+    ['--profile', 'FOLDER'],
+  ] as const) {
+    const at = words.indexOf(option);
+    if (at !== -1) words.splice(at + 1, 1, stand);
+  }
+  return `pnpm bench ${words.join(' ')}`;
 }
 
 await main().catch((error: unknown) => {

@@ -5,8 +5,8 @@ import type { Handle, Setting } from './side.ts';
 
 export interface OrderBus {
   readonly bus: Bus;
-  send(order: Order): Promise<void>;
-  consume(handle: Handle, setting: Setting): Promise<void>;
+  readonly send: (order: Order) => Promise<void>;
+  readonly consume: (handle: Handle, setting: Setting) => Promise<void>;
 }
 
 /** Waybill's side on any broker: orders are commands of one queue. */
@@ -16,7 +16,9 @@ export function orderBus(driver: Driver, queue: string): OrderBus {
   const bus = createBus({ source: '/shop', driver, uses: [orders] });
   return {
     bus,
-    send: async (order) => void (await bus.send(orders, PlaceOrder, order)),
+    send: async (order) => {
+      await bus.send(orders, PlaceOrder, order);
+    },
     consume: async (handle, { concurrency, retryDelayMs }) => {
       const retry = { delaysMs: [retryDelayMs], jitter: 0 };
       await bus.consume(orders, { 'order.place': handle }, { concurrency, retry });

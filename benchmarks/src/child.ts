@@ -29,8 +29,9 @@ export async function runInChild(assignment: Assignment, flags: readonly string[
       child.once('error', reject);
       child.once('exit', (code, signal) => {
         const { side, setting } = assignment;
-        if (told.result !== undefined) resolve(told.result);
-        else reject(new Error(`${side}, ${setting.measure}: ${told.error ?? `ended with ${signal ?? code}`}`));
+        const why = told.error ?? `ended with ${signal ?? code}`;
+        if (told.result === undefined) reject(new Error(`${side}, ${setting.measure}: ${why}`));
+        else resolve(told.result);
       });
       child.send(assignment);
     });

@@ -54,7 +54,7 @@ async function compareMeasure(run: Run, measure: MeasureId, rate: number): Promi
         results.get(side)?.push(result);
         run.tell(`  ${round + 1}/${run.rounds}  ${side.name.padEnd(28)} ${told(result, unit)}`);
       } catch (error) {
-        const why = String((error as Error).message).split('\n')[0] ?? '';
+        const why = (error as Error).message.split('\n')[0] ?? '';
         run.tell(`  ${round + 1}/${run.rounds}  ${side.name.padEnd(28)} failed: ${(error as Error).message}`);
         results.delete(side);
         absent.push({ side: side.name, why: `failed: ${why}` });

@@ -65,7 +65,7 @@ function versionOf(name: string): string {
   return (JSON.parse(readFileSync(manifest, 'utf8')) as { version: string }).version;
 }
 
-export function median(numbers: readonly number[]): number {
+function median(numbers: readonly number[]): number {
   const sorted = numbers.toSorted((left, right) => left - right);
   const middle = Math.floor(sorted.length / 2);
   const upper = sorted[middle] ?? Number.NaN;
@@ -121,7 +121,7 @@ export function* tables({ measures, floors }: Pick<Report, 'measures' | 'floors'
     yield `${holds ? 'ok    ' : 'MISSED'} ${measured.toFixed(2)}  ${text}`;
 }
 
-export function row({ side, median: middle, p99, cpuUs, rssMiB, note, rounds }: SideResult, unit: string): string {
+function row({ side, median: middle, p99, cpuUs, rssMiB, note, rounds }: SideResult, unit: string): string {
   const value = p99 === undefined ? `${middle}` : `${middle} (${p99})`;
   const numbers = `${value.padStart(12)} ${unit}  ${String(cpuUs).padStart(6)} µs CPU  ${String(rssMiB).padStart(4)} MiB`;
   return `  ${side.padEnd(28)}${numbers}  (${rounds.join(' ')})${note === undefined ? '' : `  ${note}`}`;

@@ -1,4 +1,4 @@
-import { IN_FLIGHT, MEASURES, WARM_UP } from './measures.ts';
+import { IN_FLIGHT, type MeasureId, MEASURES, WARM_UP } from './measures.ts';
 import { FIRST_SEQUENCE, type Order, orderMaker } from './order.ts';
 import type { Publisher, Setting, Side } from './side.ts';
 
@@ -20,22 +20,18 @@ export interface Result {
 
 /** A round of one measure on one side, in this process. */
 export async function runMeasure(task: Task): Promise<Result> {
-  const { measure } = task.setting;
-  switch (measure) {
-    case 'publish':
-      return publishMany(task);
-    case 'consume':
-      return consumeMany(task);
-    case 'storm':
-      return storm(task);
-    case 'latency':
-      return latency(task);
-    case 'awaited-256':
-    case 'awaited-4096':
-    case 'awaited-65536':
-      return publishOneByOne(task);
-  }
+  return RUNS[task.setting.measure](task);
 }
+
+const RUNS: Readonly<Record<MeasureId, (task: Task) => Promise<Result>>> = {
+  publish: publishMany,
+  consume: consumeMany,
+  'awaited-256': publishOneByOne,
+  'awaited-4096': publishOneByOne,
+  'awaited-65536': publishOneByOne,
+  storm,
+  latency,
+};
 
 /** How many messages a queue must hold before a round of a prefilled measure. */
 export function prefill(measure: Setting['measure'], messages: number): number {
@@ -149,7 +145,7 @@ interface Paced {
   readonly from: number;
   readonly to: number;
   readonly rate: number;
-  send(index: number): Promise<void>;
+  readonly send: (index: number) => Promise<void>;
 }
 
 /** Sends as the clock says, whatever became of those before. */

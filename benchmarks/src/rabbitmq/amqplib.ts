@@ -1,4 +1,4 @@
-import type { ConsumeMessage } from 'amqplib';
+import type { Channel, ConsumeMessage } from 'amqplib';
 import { decode, encode } from '../envelope.ts';
 import type { Consumer, Handle, Publisher, Setting, Side } from '../side.ts';
 import { propertiesOf } from './properties.ts';
@@ -50,31 +50,14 @@ async function consumer({ descriptor, queue, concurrency }: Setting<RabbitmqPlac
   const connection = await connect(descriptor.url, { noDelay: true });
   const channel = await connection.createChannel();
   await channel.prefetch(concurrency);
-  const taken: Taken[] = [];
-  let scheduled = false;
-  /** One acknowledgement for all that are done and have nothing undone before them. */
-  const acknowledge = (): void => {
-    scheduled = false;
-    const first = taken.findIndex(({ done }) => !done);
-    const finished = taken.splice(0, first === -1 ? taken.length : first);
-    const last = finished.at(-1);
-    if (last !== undefined) channel.ack(last.message, true);
-  };
-  const later = (): void => {
-    if (scheduled) return;
-    scheduled = true;
-    setImmediate(acknowledge);
-  };
+  const taken = takenOf(channel);
   const onMessage = async (message: ConsumeMessage): Promise<void> => {
-    const entry: Taken = { message, done: false };
-    taken.push(entry);
+    const entry = taken.add(message);
     try {
       await handle(decode(message.content.toString()));
-      entry.done = true;
-      later();
+      taken.done(entry);
     } catch {
-      // An acknowledgement of more than one must not cover it.
-      taken.splice(taken.indexOf(entry), 1);
+      taken.forget(entry);
       channel.nack(message, false, true);
     }
   };
@@ -82,9 +65,44 @@ async function consumer({ descriptor, queue, concurrency }: Setting<RabbitmqPlac
   return {
     close: async () => {
       await channel.cancel(consumerTag);
-      acknowledge();
+      taken.acknowledge();
       await channel.close();
       await connection.close();
     },
+  };
+}
+
+interface TakenInOrder {
+  readonly add: (message: ConsumeMessage) => Taken;
+  readonly done: (entry: Taken) => void;
+  /** An acknowledgement of those behind it must not cover it. */
+  readonly forget: (entry: Taken) => void;
+  readonly acknowledge: () => void;
+}
+
+/** One acknowledgement a turn, for all that are done and have nothing undone before them. */
+function takenOf(channel: Channel): TakenInOrder {
+  const taken: Taken[] = [];
+  let scheduled = false;
+  const acknowledge = (): void => {
+    scheduled = false;
+    const first = taken.findIndex(({ done }) => !done);
+    const finished = taken.splice(0, first === -1 ? taken.length : first);
+    const last = finished.at(-1);
+    if (last !== undefined) channel.ack(last.message, true);
+  };
+  return {
+    acknowledge,
+    add: (message) => {
+      const entry: Taken = { message, done: false };
+      taken.push(entry);
+      return entry;
+    },
+    done: (entry) => {
+      entry.done = true;
+      if (!scheduled) setImmediate(acknowledge);
+      scheduled = true;
+    },
+    forget: (entry) => void taken.splice(taken.indexOf(entry), 1),
   };
 }

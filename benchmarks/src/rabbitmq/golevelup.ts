@@ -59,7 +59,9 @@ async function open({ descriptor, queue, concurrency }: Setting<RabbitmqPlace>, 
     connectionInitOptions: { wait: true, timeout: 10_000 },
     connectionManagerOptions: { connectionOptions: { noDelay: true } },
   };
-  class Application {}
+  class Application {
+    readonly name = 'orders';
+  }
   Module({ imports: [RabbitMQModule.forRoot(config)], providers: [Orders] })(Application);
   const application = await NestFactory.createApplicationContext(Application, { logger: false });
   return { application, connection: application.get(Connection) };

@@ -13,8 +13,8 @@ const DEADLINE_MS = 60_000;
 const CHUNK = 500;
 
 export async function start(progress: (line: string) => void): Promise<RunningBroker<RabbitmqPlace>> {
-  const { url, version, stop } = await startRabbitmq({ progress });
-  return { version, descriptor: { url }, stop };
+  const broker = await startRabbitmq({ progress });
+  return { version: broker.version, descriptor: { url: broker.url }, stop: () => broker.stop() };
 }
 
 export async function grounds({ url }: RabbitmqPlace): Promise<Grounds> {

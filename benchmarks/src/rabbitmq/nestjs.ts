@@ -82,7 +82,9 @@ async function listen(
   Payload()(Orders.prototype, 'place', 0);
   Ctx()(Orders.prototype, 'place', 1);
   Controller()(Orders);
-  class Application {}
+  class Application {
+    readonly name = 'orders';
+  }
   Module({ controllers: [Orders] })(Application);
   const deserializer = { deserialize: (event: { data: unknown }) => ({ pattern: PATTERN, data: event.data }) };
   const options = { ...connectionTo(descriptor.url, queue), noAck: false, prefetchCount: concurrency, deserializer };

@@ -1,3 +1,4 @@
+import type { BrokerAsPromised } from 'rascal';
 import { decode, encode } from '../envelope.ts';
 import type { Setting, Side } from '../side.ts';
 import { propertiesOf } from './properties.ts';
@@ -44,7 +45,7 @@ export const side: Side<RabbitmqPlace> = {
   },
 };
 
-async function open({ descriptor, queue, concurrency }: Setting<RabbitmqPlace>): Promise<InstanceType<Rascal>> {
+async function open({ descriptor, queue, concurrency }: Setting<RabbitmqPlace>): Promise<BrokerAsPromised> {
   const { default: rascal } = await import('rascal');
   // Its types know less than it hands on.
   const socketOptions: object = { noDelay: true };
@@ -64,5 +65,3 @@ async function open({ descriptor, queue, concurrency }: Setting<RabbitmqPlace>):
   broker.on('error', () => undefined);
   return broker;
 }
-
-type Rascal = (typeof import('rascal'))['BrokerAsPromised'];
