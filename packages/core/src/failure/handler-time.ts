@@ -66,8 +66,8 @@ export class HandlerWatch {
   }
 
   #firstDueAt(): number {
-    const first = this.#running.first;
-    return first === undefined ? Number.POSITIVE_INFINITY : first.startedAt + this.#timeoutMs;
+    const oldest = this.#running.first;
+    return oldest === undefined ? Number.POSITIVE_INFINITY : oldest.startedAt + this.#timeoutMs;
   }
 
   /** The timer is left alone when a handler finishes: it finds nothing due and waits for the next. */
