@@ -1,5 +1,6 @@
-// Measures a package on this machine: `pnpm bench core|memory|rabbitmq [BENCHMARK] [--json FILE] […]`. A package's
-// benchmarks are the files in its bench folder. Other options go to the benchmark.
+// Measures on this machine. `pnpm bench rabbitmq|kafka|sqs|service-bus` compares Waybill with raw clients and other libraries on
+// that broker (benchmarks/README.md). `pnpm bench core|memory` and `pnpm bench PACKAGE BENCHMARK` run what is in the bench
+// folder of a package. `--json FILE` writes the numbers; other options go to the benchmark.
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 
@@ -11,18 +12,43 @@ import { build, ensureDependencies, ensureNode, main, root, run } from './bootst
  */
 const LIKE_A_SERVICE = ['--expose-gc', '--min-semi-space-size=16', '--no-flush-bytecode'];
 
+/** Brokers with a comparison; its options are in benchmarks/README.md. */
+const COMPARED = ['rabbitmq', 'kafka', 'sqs', 'service-bus'];
+
 await main(async () => {
   const [name, ...options] = process.argv.slice(2);
   const packages = readdirSync(join(root, 'packages')).filter((folder) => benchmarksOf(folder).length > 0);
-  if (name === undefined || !packages.includes(name)) {
-    throw new Error(`Say what to measure: pnpm bench ${packages.join('|')} [BENCHMARK] [--json FILE]`);
+  const isCompared = COMPARED.includes(name) && !benchmarksOf(name).includes(options[0]);
+  if (!isCompared && !packages.includes(name)) throw new Error(usage(packages));
+  ensureNode();
+  await ensureDependencies();
+  if (isCompared) {
+    await build(['benchmarks']);
+    process.exitCode = await compare(name, options);
+    return;
   }
+  await build(['packages', 'integration']);
+  await measurePackage(name, options);
+});
+
+function usage(packages) {
+  const single = packages.flatMap((folder) => benchmarksOf(folder).map((each) => `${folder} ${each}`));
+  return `Say what to measure, and where the numbers go: pnpm bench NAME [--json FILE]
+  ${COMPARED.join(', ')}: Waybill, raw clients and other libraries on that broker, and nothing else; options in benchmarks/README.md
+  ${single.join(', ')}: one benchmark of a package`;
+}
+
+async function compare(name, options) {
+  const json = takeJson(options);
+  const writes = json === undefined ? [] : ['--json', json];
+  const { code } = await run(process.execPath, [join('benchmarks', 'dist', 'bench.js'), name, ...options, ...writes]);
+  return code;
+}
+
+async function measurePackage(name, options) {
   const all = benchmarksOf(name);
   const chosen = all.includes(options[0]) ? [options.shift()] : all;
   const json = takeJson(options);
-  ensureNode();
-  await ensureDependencies();
-  await build(['packages']);
   const results = {};
   for (const benchmark of chosen) {
     const file = json === undefined ? undefined : join(root, '.cache', 'bench', `${name}-${benchmark}.json`);
@@ -31,7 +57,7 @@ await main(async () => {
   if (json !== undefined) {
     writeFileSync(json, `${JSON.stringify(chosen.length === 1 ? results[chosen[0]] : results, undefined, 2)}\n`);
   }
-});
+}
 
 function benchmarksOf(name) {
   const folder = join(root, 'packages', name, 'bench');

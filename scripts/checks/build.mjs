@@ -2,5 +2,5 @@
 import { tool } from './tool.mjs';
 
 export function check() {
-  return tool('typescript#tsc', ['-b', 'packages', 'docs', 'integration', '--pretty', 'false']);
+  return tool('typescript#tsc', ['-b', 'packages', 'docs', 'integration', 'benchmarks', '--pretty', 'false']);
 }

@@ -1,10 +1,13 @@
 import type { Clock } from '../driver/clock.ts';
+import { type Placed, Roster } from '../driver/roster.ts';
 
 /** After its signal aborted, a handler has this long to return before its attempt is judged without it. */
 const GRACE_MS = 10_000;
 
 /** What the watch needs of a running attempt. */
-export interface Timed {
+export interface Timed extends Placed {
+  /** Epoch ms. */
+  readonly startedAt: number;
   abort(): void;
   overrun(): void;
 }
@@ -16,7 +19,7 @@ export interface Timed {
 export class HandlerWatch {
   readonly #clock: Clock;
   readonly #timeoutMs: number;
-  readonly #running = new Map<Timed, number>();
+  readonly #running = new Roster<Timed>();
   readonly #aborted = new Map<Timed, number>();
   #cancel: (() => void) | undefined;
   #armedFor = Number.POSITIVE_INFINITY;
@@ -26,10 +29,10 @@ export class HandlerWatch {
     this.#timeoutMs = timeoutMs;
   }
 
-  /** `startedAt`: epoch ms, never before that of an earlier call. */
-  start(attempt: Timed, startedAt: number): void {
-    const dueAt = startedAt + this.#timeoutMs;
-    this.#running.set(attempt, dueAt);
+  /** It never started before one of an earlier call. */
+  start(attempt: Timed): void {
+    const dueAt = attempt.startedAt + this.#timeoutMs;
+    this.#running.add(attempt);
     // Armed for the end of a grace, or for nothing: else an earlier attempt runs out first.
     if (dueAt < this.#armedFor) this.#arm(dueAt);
   }
@@ -51,14 +54,20 @@ export class HandlerWatch {
       this.#aborted.delete(attempt);
       attempt.overrun();
     }
-    for (const [attempt, dueAt] of this.#running) {
-      if (dueAt > now) break;
-      this.#running.delete(attempt);
+    for (const attempt of this.#running) {
+      if (attempt.startedAt + this.#timeoutMs > now) break;
+      // The end of one may be the end of others.
+      if (!this.#running.delete(attempt)) continue;
       this.#aborted.set(attempt, now + GRACE_MS);
       attempt.abort();
     }
-    const next = Math.min(first(this.#running), first(this.#aborted));
+    const next = Math.min(this.#firstDueAt(), first(this.#aborted));
     if (next !== Number.POSITIVE_INFINITY) this.#arm(next);
+  }
+
+  #firstDueAt(): number {
+    const oldest = this.#running.first;
+    return oldest === undefined ? Number.POSITIVE_INFINITY : oldest.startedAt + this.#timeoutMs;
   }
 
   /** The timer is left alone when a handler finishes: it finds nothing due and waits for the next. */

@@ -28,6 +28,8 @@ export class Entry {
   /** A call that held it ended without saying whether it was stored. */
   uncertain = false;
   failures = 0;
+  /** Among those with a deadline. */
+  place = -1;
   lastError: WaybillError | undefined;
 
   constructor(

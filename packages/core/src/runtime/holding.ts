@@ -1,9 +1,10 @@
 import type { Delivery } from '../driver/driver.ts';
+import { Roster } from '../driver/roster.ts';
 import type { Task } from './task.ts';
 
 /** What a consumer holds: received, and neither settled nor lost. In the order of arrival. */
 export class Holding {
-  readonly tasks: Set<Task> = new Set();
+  readonly tasks: Roster<Task> = new Roster();
 
   get size(): number {
     return this.tasks.size;

@@ -12,7 +12,7 @@ const ANSWER_WITHIN_MS = 10_000;
 export interface LeasesOptions {
   readonly clock: Clock;
   readonly batch: number;
-  readonly held: ReadonlySet<Task>;
+  readonly held: Iterable<Task>;
   readonly onLost: (tasks: readonly Task[], cause: WaybillError) => void;
   /** Something that waited for an answer may go on. */
   readonly onVerified: () => void;

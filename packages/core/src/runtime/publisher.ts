@@ -2,6 +2,7 @@ import { setMaxListeners } from 'node:events';
 import { Alarm } from '../driver/alarm.ts';
 import type { OutgoingMessage } from '../driver/driver.ts';
 import { BatchError, WaybillError } from '../driver/errors.ts';
+import { Roster } from '../driver/roster.ts';
 import { type Reconnect, backoffMs } from './backoff.ts';
 import { Entry, type Keep, destinationOf, sizeOf } from './entry.ts';
 import { failuresOf } from './failures.ts';
@@ -31,7 +32,7 @@ export class Publisher {
   readonly #options: PublisherOptions;
   readonly #lanes: readonly Lane[];
   /** In the order of their deadlines, since all have the same time. */
-  readonly #timed = new Set<Entry>();
+  readonly #timed = new Roster<Entry>();
   readonly #retries: Alarm<Entry>;
   #cancelDeadline: (() => void) | undefined;
   #pending = 0;
@@ -177,7 +178,7 @@ export class Publisher {
   }
 
   #armDeadline(): void {
-    const oldest = this.#timed.values().next().value;
+    const oldest = this.#timed.first;
     this.#cancelDeadline = undefined;
     if (oldest === undefined || this.#closed) return;
     this.#cancelDeadline = this.#options.clock.after(oldest.deadlineMs - this.#options.clock.now(), () => {

@@ -54,6 +54,8 @@ class Run implements Timed, Reporter {
   readonly shared: RunShared;
   timeout: HandlerTimeout | undefined;
   overran = false;
+  /** Among those that are watched. */
+  place = -1;
   /** Only what goes on after its first step can run out of time. */
   watched = false;
 
@@ -129,7 +131,7 @@ export class Runner {
     }
     if (!isPromise(result)) return this.#succeeded(run);
     run.watched = true;
-    this.#watch.start(run, run.startedAt);
+    this.#watch.start(run);
     result.then(
       () => this.#succeeded(run),
       (error: unknown) => this.#failed(run, error),

@@ -42,6 +42,8 @@ export class Task implements CopySource {
   /** Of an ordered message that failed: when its next attempt is due. Epoch ms. */
   dueAt: number | undefined;
   controller: AbortController | undefined;
+  /** Among those that are held. */
+  place = -1;
 
   constructor(delivery: Delivery, bookkeeping: Bookkeeping, now: number) {
     this.delivery = delivery;

@@ -10,6 +10,7 @@ class Attempt implements Timed {
   readonly clock: StillClock;
   readonly name: string;
   readonly startedAt: number;
+  place = -1;
   next: (what: 'abort' | 'overrun') => void = () => undefined;
 
   constructor(log: string[], clock: StillClock, name: string) {
@@ -36,7 +37,7 @@ function started(): { clock: StillClock; watch: HandlerWatch; log: string[]; sta
   const log: string[] = [];
   const start = (name: string): Attempt => {
     const attempt = new Attempt(log, clock, name);
-    watch.start(attempt, clock.now());
+    watch.start(attempt);
     return attempt;
   };
   return { clock, watch, log, start };
@@ -154,7 +155,7 @@ describe('HandlerWatch', () => {
         for (const [index, { at, lasts }] of handlers.entries()) {
           clock.after(at, () => {
             const attempt = new Attempt(log, clock, `${index}`);
-            watch.start(attempt, clock.now());
+            watch.start(attempt);
             clock.after(lasts, () => watch.finish(attempt));
           });
           if (lasts > TIMEOUT) expected.push(`${index} aborts at 60000`);

@@ -1,0 +1,6 @@
+import type { Broker } from './side.ts';
+
+/** Each module exports its `broker`. */
+export const brokers: Readonly<Record<string, () => Promise<{ readonly broker: Broker }>>> = {
+  rabbitmq: () => import('./rabbitmq/rabbitmq.ts'),
+};

@@ -1,0 +1,32 @@
+import { atLeast, atMost } from '../floors.ts';
+import type { Broker } from '../side.ts';
+
+export interface RabbitmqPlace {
+  readonly url: string;
+}
+
+// What only the process that compares needs is loaded there: it would count as memory of each side.
+export const broker: Broker<RabbitmqPlace> = {
+  name: 'rabbitmq',
+  title: 'RabbitMQ',
+  sides: {
+    amqplib: () => import('./amqplib.ts'),
+    waybill: () => import('./waybill.ts'),
+    'amqp-connection-manager': () => import('./amqp-connection-manager.ts'),
+    'rabbitmq-client': () => import('./rabbitmq-client.ts'),
+    '@golevelup/nestjs-rabbitmq': () => import('./golevelup.ts'),
+    '@nestjs/microservices': () => import('./nestjs.ts'),
+    rascal: () => import('./rascal.ts'),
+    '@message-queue-toolkit/amqp': () => import('./message-queue-toolkit.ts'),
+  },
+  start: async (progress) => (await import('./grounds.ts')).start(progress),
+  grounds: async (place) => (await import('./grounds.ts')).grounds(place),
+  floors: (median, peers) =>
+    [
+      atLeast(0.9, { measure: 'publish', than: 'amqplib', median }),
+      atLeast(0.85, { measure: 'consume', than: 'amqplib', median }),
+      ...peers('publish').map((than) => atLeast(1, { measure: 'publish', than, median })),
+      ...peers('consume').map((than) => atLeast(1.2, { measure: 'consume', than, median })),
+      atMost(1.3, { measure: 'awaited-4096', than: 'amqplib', median }),
+    ].filter((floor) => floor !== undefined),
+};

@@ -1,0 +1,207 @@
+import { IN_FLIGHT, type MeasureId, MEASURES, WARM_UP } from './measures.ts';
+import { FIRST_SEQUENCE, type Order, orderMaker } from './order.ts';
+import type { Publisher, Setting, Side } from './side.ts';
+
+export interface Task {
+  readonly side: Side;
+  readonly setting: Setting;
+  /** That count; those of the warm-up come before them. */
+  readonly messages: number;
+  /** Messages a second, of the latency. */
+  readonly rate: number;
+}
+
+export interface Result {
+  readonly value: number;
+  readonly p99?: number;
+  readonly cpuUs: number;
+  readonly rssMiB: number;
+}
+
+/** A round of one measure on one side, in this process. */
+export async function runMeasure(task: Task): Promise<Result> {
+  return RUNS[task.setting.measure](task);
+}
+
+const RUNS: Readonly<Record<MeasureId, (task: Task) => Promise<Result>>> = {
+  publish: publishMany,
+  consume: consumeMany,
+  'awaited-256': publishOneByOne,
+  'awaited-4096': publishOneByOne,
+  'awaited-65536': publishOneByOne,
+  storm,
+  latency,
+};
+
+/** How many messages a queue must hold before a round of a prefilled measure. */
+export function prefill(measure: Setting['measure'], messages: number): number {
+  return measure === 'consume' ? WARM_UP + messages : messages;
+}
+
+async function publishMany({ side, setting, messages }: Task): Promise<Result> {
+  const publisher = await side.publisher(setting);
+  const make = orderMaker(MEASURES.publish.bytes);
+  await pump(publisher, WARM_UP, make);
+  const end = begin();
+  await pump(publisher, messages, make);
+  const { seconds, ...used } = end(messages);
+  await publisher.close();
+  return { value: messages / seconds, ...used };
+}
+
+/** Keeps {@link IN_FLIGHT} publishes open until `count` are confirmed. */
+async function pump(publisher: Publisher, count: number, make: (sequence: number) => Order): Promise<void> {
+  let next = 0;
+  const worker = async (): Promise<void> => {
+    while (next < count) {
+      next += 1;
+      await publisher.publish(make(FIRST_SEQUENCE + next));
+    }
+  };
+  await Promise.all(Array.from({ length: IN_FLIGHT }, worker));
+}
+
+async function publishOneByOne({ side, setting, messages }: Task): Promise<Result> {
+  const publisher = await side.publisher(setting);
+  const make = orderMaker(MEASURES[setting.measure].bytes);
+  const publish = async (count: number): Promise<void> => {
+    for (let index = 0; index < count; index += 1) await publisher.publish(make(FIRST_SEQUENCE + index));
+  };
+  await publish(Math.ceil(messages / 3));
+  const end = begin();
+  await publish(messages);
+  const { seconds, ...used } = end(messages);
+  await publisher.close();
+  return { value: (seconds * 1e6) / messages, ...used };
+}
+
+async function consumeMany({ side, setting, messages }: Task): Promise<Result> {
+  const all = prefill('consume', messages);
+  const handled = countdown(all, 'handled');
+  let end = begin();
+  const seen = new Set<number>();
+  const consumer = await side.consumer(setting, async ({ sequence }) => {
+    if (seen.has(sequence)) return;
+    seen.add(sequence);
+    if (seen.size === WARM_UP) end = begin();
+    handled.one();
+  });
+  await handled.all;
+  const { seconds, ...used } = end(messages);
+  await settled();
+  await consumer.close();
+  return { value: messages / seconds, ...used };
+}
+
+/** Every message fails once, and is handled when it comes again. */
+async function storm({ side, setting, messages }: Task): Promise<Result> {
+  const handled = countdown(messages, 'handled');
+  const failed = new Set<number>();
+  const done = new Set<number>();
+  const end = begin();
+  const consumer = await side.consumer(setting, async ({ sequence }) => {
+    if (!failed.has(sequence)) {
+      failed.add(sequence);
+      throw new Error('the first attempt fails');
+    }
+    if (done.has(sequence)) return;
+    done.add(sequence);
+    handled.one();
+  });
+  await handled.all;
+  const { seconds, ...used } = end(messages);
+  await settled();
+  await consumer.close();
+  return { value: messages / seconds, ...used };
+}
+
+async function latency({ side, setting, messages, rate }: Task): Promise<Result> {
+  const make = orderMaker(MEASURES.latency.bytes);
+  const warmUp = Math.ceil(messages / 4);
+  const times: number[] = [];
+  const arrived = countdown(warmUp + messages, 'handled');
+  const seen = new Set<number>();
+  const consumer = await side.consumer(setting, async ({ sequence, sentAt }) => {
+    if (seen.has(sequence)) return;
+    seen.add(sequence);
+    times[sequence - FIRST_SEQUENCE] = performance.now() - sentAt;
+    arrived.one();
+  });
+  const publisher = await side.publisher(setting);
+  const send = (index: number): Promise<void> => publisher.publish(make(FIRST_SEQUENCE + index, performance.now()));
+  await pace({ from: 0, to: warmUp, rate, send });
+  const end = begin();
+  await pace({ from: warmUp, to: warmUp + messages, rate, send });
+  await arrived.all;
+  const { seconds: _, ...used } = end(messages);
+  await settled();
+  await publisher.close();
+  await consumer.close();
+  const counted = times.slice(warmUp).toSorted((left, right) => left - right);
+  return { value: percentile(counted, 0.5), p99: percentile(counted, 0.99), ...used };
+}
+
+interface Paced {
+  readonly from: number;
+  readonly to: number;
+  readonly rate: number;
+  readonly send: (index: number) => Promise<void>;
+}
+
+/** Sends as the clock says, whatever became of those before. */
+async function pace({ from, to, rate, send }: Paced): Promise<void> {
+  const begun = performance.now();
+  const open: Promise<void>[] = [];
+  for (let next = from; next < to;) {
+    const due = Math.min(to, from + Math.ceil(((performance.now() - begun) / 1_000) * rate));
+    for (; next < due; next += 1) open.push(send(next));
+    await new Promise((resolve) => setTimeout(resolve, 1));
+  }
+  await Promise.all(open);
+}
+
+function percentile(sorted: readonly number[], part: number): number {
+  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * part))] ?? Number.NaN;
+}
+
+/** What the time until the call of its result took. */
+function begin(): (count: number) => { seconds: number; cpuUs: number; rssMiB: number } {
+  globalThis.gc?.();
+  const cpu = process.cpuUsage();
+  const at = performance.now();
+  return (count) => {
+    const seconds = (performance.now() - at) / 1_000;
+    const { user, system } = process.cpuUsage(cpu);
+    const rssMiB = process.resourceUsage().maxRSS / 1_024;
+    return { seconds, cpuUs: (user + system) / count, rssMiB };
+  };
+}
+
+/** Gives the last handlers' sides the turns to accept their messages: some cannot once they are closing. */
+async function settled(): Promise<void> {
+  for (let turn = 0; turn < 3; turn += 1) await new Promise((resolve) => setImmediate(resolve));
+}
+
+const LONGEST_MS = 60_000;
+
+/** Resolves `all` at the `count`th call of `one`; rejects when that takes too long. */
+function countdown(count: number, what: string): { readonly all: Promise<void>; one(): void } {
+  let left = count;
+  let done: () => void = () => undefined;
+  const all = new Promise<void>((resolve, reject) => {
+    const timer = setTimeout(() => {
+      reject(new Error(`${left} of ${count} messages were not ${what} within ${LONGEST_MS / 1_000} s`));
+    }, LONGEST_MS);
+    done = () => {
+      clearTimeout(timer);
+      resolve();
+    };
+  });
+  return {
+    all,
+    one: () => {
+      left -= 1;
+      if (left === 0) done();
+    },
+  };
+}
