@@ -16,6 +16,7 @@ const STEPS = [
   { name: 'unused', after: 'build', load: () => import('./checks/unused.mjs') },
   { name: 'packages', after: 'build', load: () => import('./checks/packages.mjs') },
   { name: 'conformance', after: 'build', load: () => import('./checks/conformance.mjs') },
+  { name: 'performance', load: () => import('./checks/performance.mjs') },
   { name: 'docs', after: 'build', load: () => import('./checks/docs.mjs') },
 ];
 

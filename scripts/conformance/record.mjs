@@ -145,7 +145,7 @@ function capabilityTable(capabilities) {
 }
 
 /** Columns as wide as the formatter makes them. */
-function table([head, ...rows]) {
+export function table([head, ...rows]) {
   const widths = head.map((_, column) => Math.max(3, ...[head, ...rows].map((row) => [...row[column]].length)));
   const pad = (text, width) => text + ' '.repeat(width - [...text].length);
   const line = (row) => `| ${row.map((text, column) => pad(text, widths[column])).join(' | ')} |`;
