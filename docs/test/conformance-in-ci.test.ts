@@ -37,7 +37,7 @@ describe.skipIf(isBrokerGiven())('who follows the guide', () => {
       env: {
         ...process.env,
         RABBITMQ_URL: broker?.url,
-        BROKER_CONTAINER: broker?.containerId,
+        BROKER_CONTAINER: broker?.containerIds[0],
         npm_config_loglevel: 'error',
       },
     });

@@ -171,15 +171,15 @@ function controlNode({ urls, containerIds }: RabbitmqDescriptor, index: number):
 
 /** Resolves with the version of a node, once it takes connections and the others have it as one of so many. */
 async function takesPart(containerId: string, url: string, nodes: number): Promise<string> {
-  const { exec } = controlContainer(containerId);
+  const control = controlContainer(containerId);
   return await untilReady(containerId, async () => {
     const version = await rabbitmqVersionAt(url);
     if (nodes === 1) return version;
     const { running_nodes: running } = JSON.parse(
-      await exec(['rabbitmqctl', '--quiet', 'cluster_status', '--formatter', 'json']),
+      await control.exec(['rabbitmqctl', '--quiet', 'cluster_status', '--formatter', 'json']),
     ) as { readonly running_nodes: readonly string[] };
     if (running.length !== nodes) throw new Error(`The node sees ${running.length} of ${nodes}.`);
-    await exec(['rabbitmq-upgrade', '--quiet', '--timeout', '5', 'await_online_quorum_plus_one']);
+    await control.exec(['rabbitmq-upgrade', '--quiet', '--timeout', '5', 'await_online_quorum_plus_one']);
     return version;
   });
 }
