@@ -65,7 +65,7 @@ export async function startServiceBusEmulator(options: ServiceBusEmulatorOptions
     await untilReady(id, () => isHealthy(ports.management), READY_WITHIN_MS);
     await untilReady(id, () => workOnceWithServiceBus(server));
     progress(`broker: Service Bus ${server.version} works after ${seconds(Date.now() - startedAt)}`);
-    return { ...server, pause: emulator.pause, unpause: emulator.unpause, stop };
+    return { ...server, pause: () => emulator.pause(), unpause: () => emulator.unpause(), stop };
   } catch (error) {
     await stop();
     throw error;

@@ -49,7 +49,7 @@ export function givenServiceBus(): ServiceBusDescriptor | undefined {
 
 /** Host and port, without credentials. */
 export function hostOf(connectionString: string): string {
-  return partsOf(connectionString).endpoint.replace(/^sb:\/\/|\/.*$/g, '');
+  return partsOf(connectionString).endpoint.replaceAll(/^sb:\/\/|\/.*$/g, '');
 }
 
 export function keyOf(connectionString: string): string | undefined {

@@ -88,12 +88,7 @@ export interface OwnServiceBusStandin extends ServiceBusStandin {
 /** Starts one on free ports of 127.0.0.1. Resolves once it listens. Ends with this process. */
 export async function startServiceBusStandin(options: ServiceBusStandinOptions = {}): Promise<OwnServiceBusStandin> {
   const { progress = silent, durable = true, tls = false } = options;
-  const ports = {
-    port: await freePort(),
-    managementPort: await freePort(),
-    controlPort: await freePort(),
-    ...(tls ? { webSocketPort: await freePort() } : {}),
-  };
+  const ports = await choosePorts(tls);
   const certificate = tls ? await makeCertificate() : undefined;
   const attached = attachServiceBusStandin({
     connectionString: connectionStringOf(ports.port, tls),
@@ -159,6 +154,15 @@ export function attachServiceBusStandin(descriptor: ServiceBusStandinDescriptor)
     goDown: () => orders({ command: 'down' }),
     comeUp: () => orders({ command: 'up' }),
     countConnections: async () => Number(await order({ command: 'count-connections' })),
+  };
+}
+
+async function choosePorts(tls: boolean): Promise<Ports> {
+  return {
+    port: await freePort(),
+    managementPort: await freePort(),
+    controlPort: await freePort(),
+    ...(tls ? { webSocketPort: await freePort() } : {}),
   };
 }
 

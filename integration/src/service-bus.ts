@@ -58,21 +58,18 @@ export async function chooseServiceBus(
 export async function startServiceBus(options: ServiceBusOptions = {}): Promise<ServiceBusServer> {
   const { progress = silent } = options;
   const choice = await chooseServiceBus(options);
-  switch (choice.kind) {
-    case 'given': {
-      await workOnceWithServiceBus(choice.server);
-      progress(`broker: Service Bus of ${serviceBusSettings}, ${hostOf(choice.server.connectionString)}, no container`);
-      return { ...choice.server, kind: 'given', stop: async () => {} };
-    }
-    case 'emulator': {
-      await sweepLeftovers(progress);
-      const emulator = await startServiceBusEmulator({ acceptLicense: true, images: choice.images, progress });
-      return { ...emulator, kind: 'emulator' };
-    }
-    case 'stand-in': {
-      progress(`broker: a stand-in for Azure Service Bus, because ${choice.why}`);
-      const { connectionString, managementUrl, stop } = await startServiceBusStandin({ progress });
-      return { kind: 'stand-in', connectionString, managementUrl, version: 'stand-in', stop };
-    }
+  if (choice.kind === 'given') {
+    await workOnceWithServiceBus(choice.server);
+    progress(`broker: Service Bus of ${serviceBusSettings}, ${hostOf(choice.server.connectionString)}, no container`);
+    return { ...choice.server, kind: 'given', stop: async () => {} };
   }
+  if (choice.kind === 'emulator') {
+    await sweepLeftovers(progress);
+    const emulator = await startServiceBusEmulator({ acceptLicense: true, images: choice.images, progress });
+    return { ...emulator, kind: 'emulator' };
+  }
+  progress(`broker: a stand-in for Azure Service Bus, because ${choice.why}`);
+  const standin = await startServiceBusStandin({ progress });
+  const { connectionString, managementUrl } = standin;
+  return { kind: 'stand-in', connectionString, managementUrl, version: 'stand-in', stop: () => standin.stop() };
 }

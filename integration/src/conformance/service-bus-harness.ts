@@ -11,6 +11,7 @@ import {
   workOnceWithServiceBus,
 } from '../service-bus-server.ts';
 import { startServiceBusStandin } from '../service-bus-standin.ts';
+import { sweepLeftovers } from '../sweep.ts';
 import { startToxiproxy, type ToxiproxyServer } from '../toxiproxy.ts';
 import { type Place, ServiceBusSession, type Ways } from './service-bus-session.ts';
 import { removeAll, sweepServiceBus } from './service-bus-traces.ts';
@@ -30,15 +31,13 @@ type ServiceBusHarness = Omit<Harness, 'faults' | 'without' | 'open' | 'close' |
 export async function serviceBusHarness(): Promise<Harness> {
   const progress = printProgress();
   const choice = await chooseServiceBus({ acceptLicense: true, progress });
-  switch (choice.kind) {
-    case 'given':
-      return givenHarness(choice.server);
-    case 'emulator': {
-      const starting = startServiceBusEmulator({ acceptLicense: true, images: choice.images, progress });
-      return await starting.then(emulatorHarness, (error: unknown) => standinBecause(`the emulator failed: ${error}`));
-    }
-    case 'stand-in':
-      return standinBecause(choice.why);
+  if (choice.kind === 'given') return givenHarness(choice.server);
+  if (choice.kind === 'stand-in') return standinBecause(choice.why);
+  try {
+    await sweepLeftovers(progress);
+    return emulatorHarness(await startServiceBusEmulator({ acceptLicense: true, images: choice.images, progress }));
+  } catch (error) {
+    return standinBecause(`the emulator did not start: ${String(error)}`);
   }
 
   function standinBecause(why: string): Harness {

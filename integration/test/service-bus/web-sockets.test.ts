@@ -104,7 +104,7 @@ test('a WebSocket on which nothing is answered is given up after the timeout, an
   await driver.send([message('before', work(queue))], signal());
   broker.pause();
   afterwards(async () => broker.unpause());
-  await expect(driver.send([message('meanwhile', work(queue))], signal(4_000))).rejects.toThrow();
+  await expect(driver.send([message('meanwhile', work(queue))], signal(4_000))).rejects.toThrow('did not confirm');
   broker.unpause();
   await eventually(() => driver.send([message('after', work(queue))], signal()));
 });

@@ -84,11 +84,33 @@ export function rememberClaims(client: ServiceBusClient, ms: number): void {
   cbsSession.negotiateClaim = (audience, ...more) => {
     const known = claims.get(audience);
     if (known !== undefined && systemClock.now() - known.at < ms) return known.answer;
+    tolerateLost(part(cbsSession, '_cbsSenderReceiverLink') as RequestLink | undefined);
     const answer = negotiate(audience, ...more);
     claims.set(audience, { at: systemClock.now(), answer });
     answer.catch(() => claims.delete(audience));
     return answer;
   };
+}
+
+interface RequestLink {
+  readonly receiver: { readonly source?: { readonly address?: string } };
+}
+
+/**
+ * A request whose time is over asks its link for its address, and a link that is gone throws: in a timer, where that ends
+ * the process. {@link failRequests} finds most of them sooner, not those that are sent as the connection breaks.
+ */
+export function tolerateLost(link: RequestLink | undefined): void {
+  if (link === undefined) return;
+  let owner: object | null = link.receiver;
+  while (owner !== null && !Object.hasOwn(owner, 'address')) owner = Object.getPrototypeOf(owner) as object | null;
+  if (owner === null) return;
+  Object.defineProperty(owner, 'address', {
+    configurable: true,
+    get(this: RequestLink['receiver']) {
+      return this.source?.address;
+    },
+  });
 }
 
 /**

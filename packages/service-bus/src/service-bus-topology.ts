@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { deadName, type Lane, type Queue, type Topology } from '@waybill/core/driver';
+import { deadName, type Lane, type Queue, type Topology, WaybillError } from '@waybill/core/driver';
 
 /** The broker's limit of a rule's name. */
 const LONGEST_RULE = 50;
@@ -25,12 +25,23 @@ export interface SubscriptionEntity {
 
 export type Entity = QueueEntity | TopicEntity | SubscriptionEntity;
 
-/** All that a topology is on the broker, each behind what it needs. */
+/**
+ * All that a topology is on the broker, each behind what it needs. Throws INVALID_ARGUMENT for a queue and a topic of one
+ * name: there they would be one entity.
+ */
 export function entitiesOf({ topics, queues }: Topology): readonly Entity[] {
   const names = new Set([
     ...topics.map(({ name }) => name),
     ...queues.flatMap(({ bindings }) => bindings.map(({ topic }) => topic.name)),
   ]);
+  const topicNames = new Set([...names].map((name) => name.toLowerCase()));
+  const both = queues.find(({ name }) => topicNames.has(name.toLowerCase()));
+  if (both !== undefined) {
+    throw new WaybillError(
+      'INVALID_ARGUMENT',
+      `Service Bus cannot have a queue and a topic of the same name, "${both.name}". Give one of them another name.`,
+    );
+  }
   return [
     ...queues.map(({ name, ordered }): QueueEntity => ({ kind: 'queue', name, requiresSession: ordered })),
     ...[...names].map((name): TopicEntity => ({ kind: 'topic', name })),

@@ -7,9 +7,7 @@ export interface Wire {
 }
 
 interface Socket {
-  onmessage: unknown;
-  onclose: unknown;
-  onerror: ((error: Error) => void) | null;
+  readonly onerror: ((error: Error) => void) | null;
   addEventListener(event: 'message', listener: (event: { readonly data: ArrayBuffer }) => void): void;
   close(): void;
   /** Of the package ws: without waiting for the other side. */
@@ -25,15 +23,13 @@ export class WatchedWebSocket implements Wire {
   #bytesRead = 0;
 
   constructor(options: WebSocketOptions) {
-    const made = (socket: Socket): void => this.#watch(socket);
     const Given = options.webSocket as unknown as SocketClass;
-    const Watched = class extends Given {
-      constructor(...settings: readonly unknown[]) {
-        super(...settings);
-        made(this);
-      }
+    const watch = (socket: Socket): Socket => this.#watch(socket);
+    // Called with `new`, and gives another object.
+    const webSocket = function (...settings: readonly unknown[]): Socket {
+      return watch(new Given(...settings));
     };
-    this.options = { ...options, webSocket: Watched as unknown as NonNullable<WebSocketOptions['webSocket']> };
+    this.options = { ...options, webSocket: webSocket as unknown as NonNullable<WebSocketOptions['webSocket']> };
   }
 
   get bytesRead(): number {
@@ -45,18 +41,18 @@ export class WatchedWebSocket implements Wire {
     if (socket === undefined) return;
     this.#socket = undefined;
     const { onerror } = socket;
-    socket.onmessage = null;
-    socket.onclose = null;
-    socket.onerror = () => undefined;
+    // The client's own: it shall hear of nothing that comes later.
+    Object.assign(socket, { onmessage: null, onclose: null, onerror: () => undefined });
     if (socket.terminate === undefined) socket.close();
     else socket.terminate();
     if (error !== undefined) onerror?.(error);
   }
 
-  #watch(socket: Socket): void {
+  #watch(socket: Socket): Socket {
     this.#socket = socket;
     socket.addEventListener('message', ({ data }) => {
       this.#bytesRead += data.byteLength;
     });
+    return socket;
   }
 }

@@ -1,6 +1,6 @@
 import { ServiceBusClient } from '@azure/service-bus';
 import { describe, expect, test } from 'vitest';
-import { connectionOf, linkOfReceiver, linkOfSender } from '../src/client-parts.ts';
+import { connectionOf, linkOfReceiver, linkOfSender, tolerateLost } from '../src/client-parts.ts';
 
 const CONNECTION = 'Endpoint=sb://127.0.0.1:1;SharedAccessKeyName=a;SharedAccessKey=b;UseDevelopmentEmulator=true';
 
@@ -13,6 +13,20 @@ describe('what the client does not show', () => {
     expect(linkOfSender(client.createSender('a'))).toBeUndefined();
     expect(linkOfReceiver(client.createReceiver('a'))).toBeUndefined();
     await client.close();
+  });
+
+  test('a link of requests that is gone has no address, and throws no more', () => {
+    class Link {
+      source: { readonly address: string } | undefined;
+      get address(): string {
+        return (this.source as { readonly address: string }).address;
+      }
+    }
+    const [gone, open] = [new Link(), new Link()];
+    open.source = { address: '$cbs' };
+    expect(() => gone.address).toThrow(TypeError);
+    tolerateLost({ receiver: gone as object });
+    expect([gone.address, open.address]).toEqual([undefined, '$cbs']);
   });
 
   test('the hooks around a link are called', async () => {

@@ -18,6 +18,13 @@ describe('topology', () => {
     expect(entities[0]).toMatchObject({ requiresSession: true });
   });
 
+  test('a queue with the name of a topic is refused, in whatever letters', () => {
+    const queue = { ...billing, name: 'Orders' };
+    expect(() => entitiesOf({ topics: [orders], queues: [queue] })).toThrow(
+      'a queue and a topic of the same name, "Orders"',
+    );
+  });
+
   test('the dead lane is that of the queue, and of its subscriptions', () => {
     expect(placesOf(billing, 'work')).toEqual([{ path: 'billing', name: 'billing' }]);
     expect(placesOf(billing, 'dead')).toEqual([
