@@ -1,5 +1,6 @@
 import type {
   ServiceBusClient,
+  ServiceBusReceivedMessage,
   ServiceBusReceiver,
   ServiceBusSender,
   ServiceBusSessionReceiver,
@@ -21,7 +22,8 @@ export interface Link {
 }
 
 interface Waiting {
-  readonly timer: NodeJS.Timeout;
+  readonly timer: NodeJS.Timeout | undefined;
+  resolve(): void;
   reject(error: Error): void;
 }
 
@@ -48,7 +50,21 @@ type Negotiate = (audience: string, ...more: readonly unknown[]) => Promise<unkn
 /** Requests that wait for their answers: to show a token, or to $management. */
 type Requests = Map<string, { cleanupBeforeResolveOrReject(): void; reject(error: Error): void }>;
 
+/** What settles over the link that a message came on. */
+interface Settler {
+  readonly _deliveryDispositionMap?: Answers;
+  isOpen(): boolean;
+}
+
+interface Incoming {
+  readonly id: number;
+  readonly link: { readonly name: string } | undefined;
+  readonly remote_settled: boolean;
+  accept(): void;
+}
+
 interface Context {
+  getReceiverFromCache(link: string, sessionId?: string): Settler | undefined;
   readonly cbsSession: { negotiateClaim: Negotiate };
   readonly managementClients: Readonly<Record<string, { readonly link?: object }>>;
   readonly connection: { removeAllListeners(event: string): void };
@@ -130,6 +146,35 @@ export function linkOfReceiver(receiver: ServiceBusReceiver): Link | undefined {
 
 export function linkOfSession(receiver: ServiceBusSessionReceiver): Link | undefined {
   return (part(receiver, '_messageSession') as LinkOwner).link;
+}
+
+/**
+ * Completes a message over the link that it came on, as the client does, without a span, a retry, a timer and some
+ * promises for each. Returns whether it did: without that link only the client's own way is left. `answered` is called
+ * once, unless {@link forgetAnswer} comes first.
+ */
+export function completeOnLink(
+  client: ServiceBusClient,
+  message: ServiceBusReceivedMessage,
+  answered: (error?: Error) => void,
+): boolean {
+  const delivery = part(message, 'delivery') as Incoming;
+  const answers = answersOf(client, message);
+  if (answers === undefined || delivery.remote_settled) return false;
+  answers.set(delivery.id, { timer: undefined, resolve: answered, reject: answered });
+  delivery.accept();
+  return true;
+}
+
+/** Nobody waits any more for what the broker says of it. */
+export function forgetAnswer(client: ServiceBusClient, message: ServiceBusReceivedMessage): void {
+  answersOf(client, message)?.delete((part(message, 'delivery') as Incoming).id);
+}
+
+function answersOf(client: ServiceBusClient, message: ServiceBusReceivedMessage): Answers | undefined {
+  const { link } = part(message, 'delivery') as Incoming;
+  const settler = link && contextOf(client).getReceiverFromCache(link.name, message.sessionId);
+  return settler?.isOpen() === true ? settler._deliveryDispositionMap : undefined;
 }
 
 /** Settlements that wait for an answer which cannot come any more fail now, and their timers keep no process alive. */
