@@ -37,12 +37,20 @@ interface LinkOwner {
 /** The protocol's connection below the client. After a loss the client has another, which nobody uses. */
 export interface AmqpConnection {
   readonly options: { tcp_no_delay?: boolean };
-  readonly socket?: { destroy(error?: Error): void; readonly bytesRead: number };
+  readonly socket?: Socket;
   readonly heartbeat_in?: NodeJS.Timeout;
   readonly heartbeat_out?: NodeJS.Timeout;
   readonly abort_idle?: NodeJS.Timeout;
   once(event: string, listener: (context: { readonly error?: Error }) => void): void;
   emit(event: string, context: object): boolean;
+}
+
+interface Socket {
+  readonly bytesRead: number;
+  destroy(error?: Error): void;
+  /** Not of a WebSocket. */
+  cork?(): void;
+  uncork?(): void;
 }
 
 type Negotiate = (audience: string, ...more: readonly unknown[]) => Promise<unknown>;
@@ -52,7 +60,6 @@ type Requests = Map<string, { cleanupBeforeResolveOrReject(): void; reject(error
 
 /** What settles over the link that a message came on. */
 interface Settler {
-  readonly _deliveryDispositionMap?: Answers;
   isOpen(): boolean;
 }
 
@@ -127,6 +134,20 @@ export function connectionOf(client: ServiceBusClient): AmqpConnection {
   return part(contextOf(client).connection, '_connection') as AmqpConnection;
 }
 
+/** Writes the frames of a turn together: by itself the client makes a system call of each. */
+export function gatherFrames(connection: AmqpConnection): void {
+  const processTurn = part(connection, '_process') as () => void;
+  Reflect.set(connection, '_process', () => {
+    const { socket } = connection;
+    socket?.cork?.();
+    try {
+      processTurn.call(connection);
+    } finally {
+      socket?.uncork?.();
+    }
+  });
+}
+
 /** Ends it and its timers, of which some outlive the client's close and would keep a process alive for a minute. */
 export function endConnection(connection: AmqpConnection): void {
   const { socket, heartbeat_in, heartbeat_out, abort_idle } = connection;
@@ -174,14 +195,18 @@ export function forgetAnswer(client: ServiceBusClient, message: ServiceBusReceiv
 function answersOf(client: ServiceBusClient, message: ServiceBusReceivedMessage): Answers | undefined {
   const { link } = part(message, 'delivery') as Incoming;
   const settler = link && contextOf(client).getReceiverFromCache(link.name, message.sessionId);
-  return settler?.isOpen() === true ? settler._deliveryDispositionMap : undefined;
+  return settler?.isOpen() === true ? answersFor(settler) : undefined;
+}
+
+function answersFor(settler: object): Answers | undefined {
+  return part(settler, '_deliveryDispositionMap') as Answers | undefined;
 }
 
 /** Settlements that wait for an answer which cannot come any more fail now, and their timers keep no process alive. */
 export function failAnswers(receiver: ServiceBusReceiver | ServiceBusSessionReceiver, error: Error): void {
   const owner = part(receiver, '_streamingReceiver') ?? part(receiver, '_messageSession');
   if (typeof owner !== 'object' || owner === null) return;
-  const answers = part(owner, '_deliveryDispositionMap') as Answers | undefined;
+  const answers = answersFor(owner);
   if (answers === undefined) return;
   for (const waiting of answers.values()) {
     clearTimeout(waiting.timer);

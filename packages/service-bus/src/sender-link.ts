@@ -41,6 +41,9 @@ export class SenderLink {
   async pack(
     messages: readonly (readonly [index: number, message: ServiceBusMessage])[],
   ): Promise<readonly Transfer[]> {
+    const [only] = messages;
+    // A batch of one would be encoded twice.
+    if (only !== undefined && messages.length === 1) return [{ indexes: [only[0]], content: only[1] }];
     const transfers: Transfer[] = [];
     let batch = await this.#sender.createMessageBatch();
     let indexes: number[] = [];

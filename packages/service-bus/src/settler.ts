@@ -17,7 +17,8 @@ export type Settling = Pick<ServiceBusReceiver, 'completeMessage' | 'abandonMess
 export interface Task {
   readonly index: number;
   readonly settlement: Settlement;
-  readonly settling: Settling;
+  /** Asked where it cannot be settled on its link at once. */
+  settling(): Settling;
 }
 
 const settlers = new WeakMap<ClientLife, Map<string, ServiceBusReceiver>>();
@@ -109,7 +110,8 @@ function messageOf({ settlement }: Task): ServiceBusReceivedMessage {
 }
 
 async function perform(task: Task): Promise<void> {
-  const { settlement, settling } = task;
+  const { settlement } = task;
+  const settling = task.settling();
   const message = messageOf(task);
   if (settlement.action !== 'reject') {
     return settlement.action === 'accept' ? settling.completeMessage(message) : settling.abandonMessage(message);
