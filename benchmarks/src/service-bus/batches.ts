@@ -7,8 +7,8 @@ const LARGEST = 128;
 
 interface Waiting {
   readonly message: ServiceBusMessage;
-  resolve(): void;
-  reject(error: unknown): void;
+  readonly resolve: () => void;
+  readonly reject: (error: unknown) => void;
 }
 
 /** Sends what is asked for in one turn together, some batches at a time. */

@@ -1,15 +1,12 @@
 import { ServiceBusClient, type ServiceBusMessage } from '@azure/service-bus';
 import type { Sample } from '../envelope.ts';
 
-interface Inside {
-  readonly connection: { readonly _connection: { readonly options: { tcp_no_delay?: boolean } } };
-}
-
 /** Without Nagle, which the client has no option for: a send would take 40 ms. */
 export function connect(connectionString: string): ServiceBusClient {
   const client = new ServiceBusClient(connectionString);
-  const { connection } = Reflect.get(client, '_connectionContext') as Inside;
-  connection._connection.options.tcp_no_delay = true;
+  const { connection } = Reflect.get(client, '_connectionContext') as { readonly connection: object };
+  const { options } = Reflect.get(connection, '_connection') as { readonly options: { tcp_no_delay?: boolean } };
+  options.tcp_no_delay = true;
   return client;
 }
 

@@ -44,9 +44,9 @@ export async function grounds(place: ServiceBusPlace): Promise<Grounds> {
     sample: async () => {
       const queue = 'bench-sample';
       await create(queue);
-      const { bus, send } = orderBus(serviceBus(place), queue);
-      await send(orderMaker(1_024)(FIRST_SEQUENCE));
-      await bus.close();
+      const orders = orderBus(serviceBus(place), queue);
+      await orders.send(orderMaker(1_024)(FIRST_SEQUENCE));
+      await orders.bus.close();
       const sample = await takeSample(client, queue);
       await remove(queue);
       return sample;

@@ -7,13 +7,13 @@ export const side: Side<ServiceBusPlace> = {
   kind: 'waybill',
   packages: ['@waybill/core', '@waybill/service-bus', '@azure/service-bus'],
   async publisher(setting) {
-    const { bus, send } = await open(setting);
-    return { publish: send, close: () => bus.close() };
+    const orders = await open(setting);
+    return { publish: (order) => orders.send(order), close: () => orders.bus.close() };
   },
   async consumer(setting, handle) {
-    const { bus, consume } = await open(setting);
-    await consume(handle, setting);
-    return { close: () => bus.close() };
+    const orders = await open(setting);
+    await orders.consume(handle, setting);
+    return { close: () => orders.bus.close() };
   },
 };
 
