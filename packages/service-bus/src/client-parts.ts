@@ -202,6 +202,19 @@ function answersFor(settler: object): Answers | undefined {
   return part(settler, '_deliveryDispositionMap') as Answers | undefined;
 }
 
+/**
+ * Hands messages of a stream over as they come. By itself the client opens a span around each, which would never end
+ * where the callback does not.
+ */
+export function handMessages(
+  receiver: ServiceBusReceiver,
+  take: (message: ServiceBusReceivedMessage) => Promise<void>,
+): void {
+  const owner = part(receiver, '_streamingReceiver') as object;
+  const handlersOf = part(owner, '_messageHandlers') as () => { processMessage: typeof take };
+  handlersOf.call(owner).processMessage = take;
+}
+
 /** Settlements that wait for an answer which cannot come any more fail now, and their timers keep no process alive. */
 export function failAnswers(receiver: ServiceBusReceiver | ServiceBusSessionReceiver, error: Error): void {
   const owner = part(receiver, '_streamingReceiver') ?? part(receiver, '_messageSession');
