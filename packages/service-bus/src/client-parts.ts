@@ -37,20 +37,12 @@ interface LinkOwner {
 /** The protocol's connection below the client. After a loss the client has another, which nobody uses. */
 export interface AmqpConnection {
   readonly options: { tcp_no_delay?: boolean };
-  readonly socket?: Socket;
+  readonly socket?: { destroy(error?: Error): void; readonly bytesRead: number };
   readonly heartbeat_in?: NodeJS.Timeout;
   readonly heartbeat_out?: NodeJS.Timeout;
   readonly abort_idle?: NodeJS.Timeout;
   once(event: string, listener: (context: { readonly error?: Error }) => void): void;
   emit(event: string, context: object): boolean;
-}
-
-interface Socket {
-  readonly bytesRead: number;
-  destroy(error?: Error): void;
-  /** Not of a WebSocket. */
-  cork?(): void;
-  uncork?(): void;
 }
 
 type Negotiate = (audience: string, ...more: readonly unknown[]) => Promise<unknown>;
@@ -132,20 +124,6 @@ export function failRequests(client: ServiceBusClient, error: Error): void {
 
 export function connectionOf(client: ServiceBusClient): AmqpConnection {
   return part(contextOf(client).connection, '_connection') as AmqpConnection;
-}
-
-/** Writes the frames of a turn together: by itself the client makes a system call of each. */
-export function gatherFrames(connection: AmqpConnection): void {
-  const processTurn = part(connection, '_process') as () => void;
-  Reflect.set(connection, '_process', () => {
-    const { socket } = connection;
-    socket?.cork?.();
-    try {
-      processTurn.call(connection);
-    } finally {
-      socket?.uncork?.();
-    }
-  });
 }
 
 /** Ends it and its timers, of which some outlive the client's close and would keep a process alive for a minute. */

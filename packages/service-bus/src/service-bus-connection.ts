@@ -6,7 +6,6 @@ import {
   dropRecovery,
   endConnection,
   failRequests,
-  gatherFrames,
   rememberClaims,
 } from './client-parts.ts';
 import { toWaybillError } from './service-bus-error.ts';
@@ -64,7 +63,6 @@ export class ClientLife {
     this.#amqp = connectionOf(this.client);
     // Without it a send takes 40 ms: the client waits for an acknowledgement of TCP before it writes on.
     this.#amqp.options.tcp_no_delay = true;
-    gatherFrames(this.#amqp);
     this.#amqp.once('disconnected', ({ error }) =>
       this.lose(toWaybillError(error ?? new Error('the connection closed'), 'stay connected to Service Bus')),
     );
