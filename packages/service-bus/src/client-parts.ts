@@ -1,5 +1,6 @@
 import type {
   ServiceBusClient,
+  ServiceBusMessageBatch,
   ServiceBusReceivedMessage,
   ServiceBusReceiver,
   ServiceBusSender,
@@ -145,6 +146,17 @@ export function linkOfReceiver(receiver: ServiceBusReceiver): Link | undefined {
 
 export function linkOfSession(receiver: ServiceBusSessionReceiver): Link | undefined {
   return (part(receiver, '_messageSession') as LinkOwner).link;
+}
+
+/** What stands before a message in a batch, at most. */
+const BEFORE_MESSAGE_BYTES = 8;
+
+/** Adds a message in its own bytes to a batch that has one already, whose properties are those of the batch. False: no room. */
+export function addEncoded(batch: ServiceBusMessageBatch, bytes: Buffer): boolean {
+  const size = batch.sizeInBytes + bytes.length + BEFORE_MESSAGE_BYTES;
+  if (size > batch.maxSizeInBytes) return false;
+  (part(batch, '_encodedMessages') as Buffer[]).push(bytes);
+  return Reflect.set(batch, '_sizeInBytes', size);
 }
 
 /**
