@@ -2,8 +2,8 @@ import type { ServiceBusMessage, ServiceBusSender } from '@azure/service-bus';
 
 /** Transfers that wait for the broker's answer; the client allows for far more, and more make nothing faster. */
 const OPEN = 4;
-/** Of messages of 1 KiB, half of what a batch takes. */
-const LARGEST = 128;
+/** All that are open together are what a busy publisher has in flight. */
+const LARGEST = 64;
 
 interface Waiting {
   readonly message: ServiceBusMessage;
@@ -36,10 +36,7 @@ export class Batches {
   }
 
   #flush(): void {
-    while (this.#waiting.length > 0 && this.#open < OPEN) {
-      const share = Math.ceil(this.#waiting.length / (OPEN - this.#open));
-      void this.#transfer(this.#waiting.splice(0, Math.min(share, LARGEST)));
-    }
+    while (this.#waiting.length > 0 && this.#open < OPEN) void this.#transfer(this.#waiting.splice(0, LARGEST));
   }
 
   async #transfer(batch: readonly Waiting[]): Promise<void> {

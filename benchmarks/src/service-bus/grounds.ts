@@ -14,14 +14,17 @@ const CHUNK = 100;
 /** Transfers on their way together. */
 const OPEN = 4;
 
-/** A namespace, where the environment names one. */
+/** A namespace, where the environment names one, and where its management is not at the namespace itself. */
 const NAMESPACE = 'WAYBILL_SERVICE_BUS_CONNECTION_STRING';
+const MANAGEMENT = 'WAYBILL_SERVICE_BUS_MANAGEMENT_URL';
 
 export async function start(progress: (line: string) => void): Promise<RunningBroker<ServiceBusPlace>> {
   const connectionString = process.env[NAMESPACE] ?? '';
   if (connectionString !== '') {
     progress('broker: the namespace of the connection string');
-    return { version: 'namespace', descriptor: { connectionString }, stop: async () => undefined };
+    const managementUrl = process.env[MANAGEMENT] ?? '';
+    const descriptor = { connectionString, ...(managementUrl === '' ? {} : { managementUrl }) };
+    return { version: 'namespace', descriptor, stop: async () => undefined };
   }
   // It keeps nothing: what a journal costs says nothing about the service.
   const standin = await startServiceBusStandin({ progress, durable: false });
