@@ -3,4 +3,5 @@ import type { Broker } from './side.ts';
 /** Each module exports its `broker`. */
 export const brokers: Readonly<Record<string, () => Promise<{ readonly broker: Broker }>>> = {
   rabbitmq: () => import('./rabbitmq/rabbitmq.ts'),
+  'service-bus': () => import('./service-bus/service-bus.ts'),
 };

@@ -1,4 +1,4 @@
-import type { BatchError } from '@waybill/core/driver';
+import type { BatchError, OutgoingMessage } from '@waybill/core/driver';
 import { expect, test } from 'vitest';
 
 import {
@@ -29,6 +29,43 @@ test('a message comes back byte for byte, with its headers and key', async () =>
   const [delivery] = await take(consumer, 1);
   expect(Buffer.from(delivery?.body ?? []).equals(body)).toBe(true);
   expect(delivery).toMatchObject({ headers, key: 'k', contentType: 'text/x', deliveries: 1 });
+});
+
+test('each message of a batch comes as one that is sent alone', async () => {
+  const driver = start(own.broker);
+  const { queue } = await place(driver);
+  const headers = { waybill: '{"attempt":2}', 'x-unicode': 'Grüße 🚀', 'x-long': 'é'.repeat(300) };
+  const like = (id: string): OutgoingMessage =>
+    message(id, work(queue), { body: Buffer.alloc(70_000, id), headers, key: 'k'.repeat(128), contentType: 'text/x' });
+  await driver.send(
+    ['one', 'two', 'bare'].map((id) => (id === 'bare' ? message(id, work(queue)) : like(id))),
+    signal(),
+  );
+  await driver.send([like('alone')], signal());
+  const consumer = await consume(driver, queue);
+  const [one, two, bare, alone] = await take(consumer, 4);
+  for (const [id, delivery] of Object.entries({ one, two, alone })) {
+    expect(delivery).toMatchObject({ headers, key: 'k'.repeat(128), contentType: 'text/x' });
+    expect(delivery?.raw).toMatchObject({ messageId: id, subject: 'order.placed' });
+    expect(Buffer.from(delivery?.body ?? []).equals(Buffer.alloc(70_000, id))).toBe(true);
+  }
+  expect(bare?.headers).toEqual({});
+  expect(bare?.key).toBeUndefined();
+});
+
+test('messages of a batch wait each for its own time', async () => {
+  const driver = start(own.broker);
+  const { queue } = await place(driver);
+  const now = Date.now();
+  const times = { now: undefined, later: now + 1_500, soon: now + 500 };
+  const batch = Object.entries(times).map(([id, notBefore]) =>
+    message(id, work(queue), notBefore === undefined ? {} : { notBefore }),
+  );
+  await driver.send(batch, signal());
+  const consumer = await consume(driver, queue);
+  const deliveries = await take(consumer, 3);
+  expect(deliveries.map(idOf)).toEqual(['now', 'soon', 'later']);
+  expect(Date.now()).toBeGreaterThanOrEqual(now + 1_500);
 });
 
 test('a topic reaches the queues that are bound by its type, and no other type does', async () => {

@@ -1,5 +1,7 @@
 import type {
   ServiceBusClient,
+  ServiceBusMessageBatch,
+  ServiceBusReceivedMessage,
   ServiceBusReceiver,
   ServiceBusSender,
   ServiceBusSessionReceiver,
@@ -22,7 +24,8 @@ export interface Link {
 }
 
 interface Waiting {
-  readonly timer: NodeJS.Timeout;
+  readonly timer: NodeJS.Timeout | undefined;
+  resolve(): void;
   reject(error: Error): void;
 }
 
@@ -50,7 +53,20 @@ type Negotiate = (audience: string, ...more: readonly unknown[]) => Promise<unkn
 /** Requests that wait for their answers: to show a token, or to $management. */
 type Requests = Map<string, { cleanupBeforeResolveOrReject(): void; reject(error: Error): void }>;
 
+/** What settles over the link that a message came on. */
+interface Settler {
+  isOpen(): boolean;
+}
+
+interface Incoming {
+  readonly id: number;
+  readonly link: { readonly name: string } | undefined;
+  readonly remote_settled: boolean;
+  accept(): void;
+}
+
 interface Context {
+  getReceiverFromCache(link: string, sessionId?: string): Settler | undefined;
   readonly cbsSession: { negotiateClaim: Negotiate };
   readonly managementClients: Readonly<Record<string, { readonly link?: object }>>;
   readonly connection: { removeAllListeners(event: string): void };
@@ -156,11 +172,68 @@ export function linkOfSession(receiver: ServiceBusSessionReceiver): Link | undef
   return (part(receiver, '_messageSession') as LinkOwner).link;
 }
 
+/** What stands before a message in a batch, at most. */
+const BEFORE_MESSAGE_BYTES = 8;
+
+/** Adds a message in its own bytes to a batch that has one already, whose properties are those of the batch. False: no room. */
+export function addEncoded(batch: ServiceBusMessageBatch, bytes: Buffer): boolean {
+  const size = batch.sizeInBytes + bytes.length + BEFORE_MESSAGE_BYTES;
+  if (size > batch.maxSizeInBytes) return false;
+  (part(batch, '_encodedMessages') as Buffer[]).push(bytes);
+  return Reflect.set(batch, '_sizeInBytes', size);
+}
+
+/**
+ * Completes a message over the link that it came on, as the client does, without a span, a retry, a timer and some
+ * promises for each. Returns whether it did: without that link only the client's own way is left. `answered` is called
+ * once, unless {@link forgetAnswer} comes first.
+ */
+export function completeOnLink(
+  client: ServiceBusClient,
+  message: ServiceBusReceivedMessage,
+  answered: (error?: Error) => void,
+): boolean {
+  const delivery = part(message, 'delivery') as Incoming;
+  const answers = answersOf(client, message);
+  if (answers === undefined || delivery.remote_settled) return false;
+  answers.set(delivery.id, { timer: undefined, resolve: answered, reject: answered });
+  delivery.accept();
+  return true;
+}
+
+/** Nobody waits any more for what the broker says of it. */
+export function forgetAnswer(client: ServiceBusClient, message: ServiceBusReceivedMessage): void {
+  answersOf(client, message)?.delete((part(message, 'delivery') as Incoming).id);
+}
+
+function answersOf(client: ServiceBusClient, message: ServiceBusReceivedMessage): Answers | undefined {
+  const { link } = part(message, 'delivery') as Incoming;
+  const settler = link && contextOf(client).getReceiverFromCache(link.name, message.sessionId);
+  return settler?.isOpen() === true ? answersFor(settler) : undefined;
+}
+
+function answersFor(settler: object): Answers | undefined {
+  return part(settler, '_deliveryDispositionMap') as Answers | undefined;
+}
+
+/**
+ * Hands messages of a stream over as they come. By itself the client opens a span around each, which would never end
+ * where the callback does not.
+ */
+export function handMessages(
+  receiver: ServiceBusReceiver,
+  take: (message: ServiceBusReceivedMessage) => Promise<void>,
+): void {
+  const owner = part(receiver, '_streamingReceiver') as object;
+  const handlersOf = part(owner, '_messageHandlers') as () => { processMessage: typeof take };
+  handlersOf.call(owner).processMessage = take;
+}
+
 /** Settlements that wait for an answer which cannot come any more fail now, and their timers keep no process alive. */
 export function failAnswers(receiver: ServiceBusReceiver | ServiceBusSessionReceiver, error: Error): void {
   const owner = part(receiver, '_streamingReceiver') ?? part(receiver, '_messageSession');
   if (typeof owner !== 'object' || owner === null) return;
-  const answers = part(owner, '_deliveryDispositionMap') as Answers | undefined;
+  const answers = answersFor(owner);
   if (answers === undefined) return;
   for (const waiting of answers.values()) {
     clearTimeout(waiting.timer);

@@ -1,5 +1,6 @@
 import type { ServiceBusReceivedMessage } from '@azure/service-bus';
 import type { Delivery, Headers } from '@waybill/core/driver';
+import type Long from 'long';
 
 const NO_HEADERS: Headers = Object.freeze({});
 /** As long as a copy's id may get when the core adds to it. */
@@ -42,8 +43,14 @@ type Mutable = { -readonly [Name in keyof Delivery]: Delivery[Name] };
 
 /** Counted per entity, and never used twice. */
 function positionOf({ sequenceNumber, messageId }: ServiceBusReceivedMessage, name: string): string {
-  if (sequenceNumber !== undefined) return `${name}@${sequenceNumber.toString()}`;
+  if (sequenceNumber !== undefined) return `${name}@${decimal(sequenceNumber)}`;
   return String(messageId).slice(0, LONGEST_POSITION);
+}
+
+/** Its own way divides again and again; most are small enough to be numbers. */
+function decimal(value: Long): string {
+  const number = value.toNumber();
+  return Number.isSafeInteger(number) ? String(number) : value.toString();
 }
 
 /** Messages of others may be text, values or sequences, which the client has decoded. */

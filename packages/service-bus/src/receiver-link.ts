@@ -1,6 +1,6 @@
 import type { MessageHandlers, ServiceBusReceivedMessage, ServiceBusReceiver } from '@azure/service-bus';
 import { byDeadline, systemClock } from '@waybill/core/driver';
-import { failAnswers, type Link, type LinkHooks, linkOfReceiver } from './client-parts.ts';
+import { failAnswers, handMessages, type Link, type LinkHooks, linkOfReceiver } from './client-parts.ts';
 import type { ClientLife } from './service-bus-connection.ts';
 
 /** An idle link has a credit of no more: what a process takes that is frozen comes again only after its lease. */
@@ -33,6 +33,7 @@ export class ReceiverLink {
   /** Unsettled deliveries by the order of their coming. */
   readonly #unsettled = new Set<number>();
   #received = 0;
+  #draining: Promise<void> | undefined;
 
   constructor(life: ClientLife, path: string, events: LinkEvents) {
     this.life = life;
@@ -62,8 +63,10 @@ export class ReceiverLink {
     return this.#unsettled.size === 0;
   }
 
+  /** Not while credit is taken back: the broker would send for what it gave up already. */
   grant(credit: number): void {
-    if (!this.#over && this.#link?.isOpen() === true) this.#link.addCredit(credit);
+    if (this.#over || this.#draining !== undefined) return;
+    if (this.#link?.isOpen() === true) this.#link.addCredit(credit);
   }
 
   /** Nothing came for a while. Resolves with whether it took credit back. */
@@ -84,7 +87,14 @@ export class ReceiverLink {
   }
 
   /** Takes unused credit back; what came meanwhile was handed over before this resolves. */
-  async drain(): Promise<void> {
+  drain(): Promise<void> {
+    this.#draining ??= this.#drain().finally(() => {
+      this.#draining = undefined;
+    });
+    return this.#draining;
+  }
+
+  async #drain(): Promise<void> {
     const link = this.#link;
     if (this.#over || link === undefined || !link.isOpen() || link.credit <= 0) return;
     const drained = new Promise<void>((resolve) => {
@@ -113,6 +123,7 @@ export class ReceiverLink {
         },
         postInitialize: async () => {
           attached = true;
+          handMessages(this.#receiver, (message) => this.#take(message));
           this.#link = linkOfReceiver(this.#receiver);
           resolve();
         },

@@ -1,6 +1,7 @@
 import type { ServiceBusMessage, ServiceBusMessageBatch, ServiceBusSender } from '@azure/service-bus';
 import { systemClock, WaybillError } from '@waybill/core/driver';
-import { linkOfSender } from './client-parts.ts';
+import { addEncoded, linkOfSender } from './client-parts.ts';
+import { encodeMessage } from './encode-message.ts';
 import type { ClientLife } from './service-bus-connection.ts';
 import { toWaybillError } from './service-bus-error.ts';
 
@@ -41,6 +42,9 @@ export class SenderLink {
   async pack(
     messages: readonly (readonly [index: number, message: ServiceBusMessage])[],
   ): Promise<readonly Transfer[]> {
+    const [only] = messages;
+    // A batch of one would be encoded twice.
+    if (only !== undefined && messages.length === 1) return [{ indexes: [only[0]], content: only[1] }];
     const transfers: Transfer[] = [];
     let batch = await this.#sender.createMessageBatch();
     let indexes: number[] = [];
@@ -50,7 +54,8 @@ export class SenderLink {
       batch = await this.#sender.createMessageBatch();
     };
     for (const [index, message] of messages) {
-      if (batch.tryAddMessage(message)) {
+      const fits = indexes.length > 0 ? addEncoded(batch, encodeMessage(message)) : batch.tryAddMessage(message);
+      if (fits) {
         indexes.push(index);
         continue;
       }

@@ -1,6 +1,7 @@
 import type { ServiceBusReceivedMessage } from '@azure/service-bus';
 import {
   BatchError,
+  type BatchFailure,
   byDeadline,
   type Delivery,
   Inbox,
@@ -18,7 +19,7 @@ import { ReceiverLink } from './receiver-link.ts';
 import type { ClientLife, ServiceBusConnection } from './service-bus-connection.ts';
 import { toWaybillError } from './service-bus-error.ts';
 import type { Place } from './service-bus-topology.ts';
-import { settleAll, settlerOf } from './settler.ts';
+import { settleAll, settlerOf, type Task } from './settler.ts';
 
 export interface Source {
   readonly connection: ServiceBusConnection;
@@ -102,14 +103,14 @@ export class ServiceBusSubscription implements Subscription {
 
   async settle(batch: readonly Settlement[]): Promise<void> {
     const life = this.#source.connection.life();
-    const lost = batch.flatMap(({ delivery }, index) =>
-      this.#held.has(delivery) ? [] : [{ index, error: leaseLost(delivery) }],
-    );
-    const tasks = batch.flatMap((settlement, index) => {
+    const failures: BatchFailure[] = [];
+    const tasks: Task[] = [];
+    for (const [index, settlement] of batch.entries()) {
       const held = this.#held.get(settlement.delivery);
-      return held === undefined ? [] : [{ index, settlement, settling: settlerOf(life, held.path) }];
-    });
-    const failures = [...lost, ...(await settleAll(life, tasks))];
+      if (held === undefined) failures.push({ index, error: leaseLost(settlement.delivery) });
+      else tasks.push({ index, settlement, settling: () => settlerOf(life, held.path) });
+    }
+    failures.push(...(await settleAll(life, tasks)));
     const open = new Set(failures.filter(({ error }) => error.code !== 'LEASE_LOST').map(({ index }) => index));
     for (const [index, { delivery }] of batch.entries()) if (!open.has(index)) this.#forget(delivery);
     this.#grant();
@@ -180,7 +181,7 @@ export class ServiceBusSubscription implements Subscription {
   #arrived(link: ReceiverLink, place: Place, message: ServiceBusReceivedMessage): void {
     const delivery = fromServiceBusMessage(message, { name: place.name, leaseUntil: this.#leaseUntil(message) });
     // With one the client would take it for a session's, and not settle it after its link is gone.
-    delete (message as { sessionId?: string }).sessionId;
+    (message as { sessionId: string | undefined }).sessionId = undefined;
     this.#held.set(delivery, { delivery, path: place.path, link, order: link.order });
     this.#inbox.push(delivery);
     this.#lastArrival = systemClock.now();
@@ -264,14 +265,15 @@ export class ServiceBusSubscription implements Subscription {
   /** As much credit as there is room for. A dead lane has several links, which do not wait for one another. */
   #grant(): void {
     if (this.#closed) return;
-    let room = this.#limit - this.#held.size;
+    const limit = this.#limit;
+    let room = limit - this.#held.size;
     for (const link of this.#retired) room -= link.credit;
     for (const place of this.#source.places) {
       const link = this.#links.get(place.path);
       if (link === undefined) continue;
       const wanted = Math.min(room, link.burst) - link.credit;
-      // In lots: a flow for each message would be a frame for each.
-      if (wanted <= 0 || (link.credit > 0 && wanted < link.burst / 4)) continue;
+      // In lots: a flow for each message would be a frame for each. Small ones: the broker sends while we handle.
+      if (wanted <= 0 || (link.credit > 0 && wanted < Math.min(link.burst, limit) / 4)) continue;
       if (link.isLong) this.#spread(link, place);
       else link.grant(wanted);
     }

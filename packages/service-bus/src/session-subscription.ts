@@ -81,7 +81,7 @@ export class SessionSubscription implements Subscription {
       const session = this.#held.get(settlement.delivery);
       if (session === undefined) failures.push({ index, error: leaseLost(settlement.delivery) });
       else if (settlement.action === 'release') released.add(this.#drop(settlement.delivery, session));
-      else tasks.push({ index, settlement, settling: session.receiver });
+      else tasks.push({ index, settlement, settling: () => session.receiver });
     }
     failures.push(...(await this.#perform(batch, tasks)));
     // One by one they would come back behind what is held of the same session: it goes back as a whole.

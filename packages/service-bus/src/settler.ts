@@ -1,5 +1,6 @@
 import type { ServiceBusReceivedMessage, ServiceBusReceiver } from '@azure/service-bus';
-import { type BatchFailure, type Settlement, WaybillError } from '@waybill/core/driver';
+import { type BatchFailure, type Settlement, systemClock, WaybillError } from '@waybill/core/driver';
+import { completeOnLink, forgetAnswer } from './client-parts.ts';
 import { REJECTED } from './from-service-bus-message.ts';
 import { RECEIVING } from './receiver-link.ts';
 import type { ClientLife } from './service-bus-connection.ts';
@@ -16,7 +17,8 @@ export type Settling = Pick<ServiceBusReceiver, 'completeMessage' | 'abandonMess
 export interface Task {
   readonly index: number;
   readonly settlement: Settlement;
-  readonly settling: Settling;
+  /** Asked where it cannot be settled on its link at once. */
+  settling(): Settling;
 }
 
 const settlers = new WeakMap<ClientLife, Map<string, ServiceBusReceiver>>();
@@ -36,21 +38,24 @@ export function settlerOf(life: ClientLife, path: string): ServiceBusReceiver {
 /** All at once; resolves with what failed: LEASE_LOST is not ours, after UNAVAILABLE and TIMEOUT another try finds out. */
 export async function settleAll(life: ClientLife, tasks: readonly Task[]): Promise<readonly BatchFailure[]> {
   const failures: BatchFailure[] = [];
-  const open = new Set<number>();
+  const open = new Set<Task>();
+  const end: End = (task, cause) => {
+    if (!open.delete(task) || cause === undefined) return;
+    failures.push({ index: task.index, error: refusalOf(cause, task.settlement) });
+  };
   const waiting: Promise<void>[] = [];
   const start = (task: Task): void => {
-    const { index, settlement } = task;
-    open.add(index);
-    const fail = (cause: unknown): void => {
-      if (open.has(index)) failures.push({ index, error: refusalOf(cause, settlement) });
-    };
+    open.add(task);
     waiting.push(
-      perform(task)
-        .catch(fail)
-        .finally(() => open.delete(index)),
+      perform(task).then(
+        () => end(task),
+        (cause: unknown) => end(task, cause),
+      ),
     );
   };
-  for (const task of tasks) if (task.settlement.action === 'accept') start(task);
+  const accepted = tasks.filter(({ settlement }) => settlement.action === 'accept');
+  for (const task of accepted) open.add(task);
+  waiting.push(completeAll(life, accepted, { start, end }));
   for (const task of tasks) {
     if (task.settlement.action === 'accept') continue;
     // rhea writes the first two of a turn as one, whatever their outcomes.
@@ -60,14 +65,54 @@ export async function settleAll(life: ClientLife, tasks: readonly Task[]): Promi
   try {
     await life.answered(Promise.all(waiting), life.timeoutMs, 'settle deliveries');
   } catch (cause) {
-    for (const index of open) failures.push({ index, error: toWaybillError(cause, 'settle deliveries') });
+    for (const { index } of open) failures.push({ index, error: toWaybillError(cause, 'settle deliveries') });
     open.clear();
   }
   return failures;
 }
 
-async function perform({ settlement, settling }: Task): Promise<void> {
-  const message = settlement.delivery.raw as ServiceBusReceivedMessage;
+/** Hears of each task once, with why it failed if it did. */
+type End = (task: Task, cause?: unknown) => void;
+
+/** Resolves once all that could be completed on their links are ended; the others are started. */
+function completeAll(
+  life: ClientLife,
+  tasks: readonly Task[],
+  { start, end }: { readonly start: (task: Task) => void; readonly end: End },
+): Promise<void> {
+  return new Promise((resolve) => {
+    const left = new Set<Task>();
+    const cancel = systemClock.after(life.timeoutMs, () => {
+      for (const task of left) {
+        forgetAnswer(life.client, messageOf(task));
+        answered(task, new WaybillError('UNAVAILABLE', 'Service Bus did not say whether the deliveries are settled.'));
+      }
+    });
+    const answered: End = (task, cause) => {
+      end(task, cause);
+      left.delete(task);
+      if (left.size > 0) return;
+      cancel();
+      resolve();
+    };
+    for (const task of tasks) {
+      if (completeOnLink(life.client, messageOf(task), (cause) => answered(task, cause))) left.add(task);
+      else start(task);
+    }
+    if (left.size > 0) return;
+    cancel();
+    resolve();
+  });
+}
+
+function messageOf({ settlement }: Task): ServiceBusReceivedMessage {
+  return settlement.delivery.raw as ServiceBusReceivedMessage;
+}
+
+async function perform(task: Task): Promise<void> {
+  const { settlement } = task;
+  const settling = task.settling();
+  const message = messageOf(task);
   if (settlement.action !== 'reject') {
     return settlement.action === 'accept' ? settling.completeMessage(message) : settling.abandonMessage(message);
   }

@@ -1,0 +1,25 @@
+import { ServiceBusClient, type ServiceBusMessage } from '@azure/service-bus';
+import type { Sample } from '../envelope.ts';
+
+/** Without Nagle, which the client has no option for: a send would take 40 ms. */
+export function connect(connectionString: string): ServiceBusClient {
+  const client = new ServiceBusClient(connectionString);
+  const { connection } = Reflect.get(client, '_connectionContext') as { readonly connection: object };
+  const { options } = Reflect.get(connection, '_connection') as { readonly options: { tcp_no_delay?: boolean } };
+  options.tcp_no_delay = true;
+  return client;
+}
+
+/** What Waybill makes of a message of the sample. */
+export function messageOf({ properties }: Sample, { id, body }: { id: string; body: string }): ServiceBusMessage {
+  const { contentType, subject, applicationProperties } = properties as unknown as ServiceBusMessage;
+  const message: ServiceBusMessage = {
+    body: Buffer.from(body),
+    messageId: id,
+    sessionId: id,
+    ...(contentType === undefined ? {} : { contentType }),
+    ...(subject === undefined ? {} : { subject }),
+    ...(applicationProperties === undefined ? {} : { applicationProperties }),
+  };
+  return message;
+}
