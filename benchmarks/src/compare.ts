@@ -77,7 +77,7 @@ async function runRound(
   { side, measure, round, rate }: Round,
 ): Promise<Result> {
   const { share, most, prefilled } = MEASURES[measure];
-  const wanted = Math.min(Math.ceil(run.messages * share), most);
+  const wanted = Math.min(Math.ceil(run.messages * share * (side.share?.[measure] ?? 1)), most);
   const messages = measure === 'latency' ? Math.min(wanted, rate * LATENCY_SECONDS) : wanted;
   const queue = `bench-${measure}-${side.name
     .replaceAll(/[^a-z\d]+/g, '-')

@@ -98,8 +98,9 @@ async function storm({ side, setting, messages }: Task): Promise<Result> {
   const handled = countdown(messages, 'handled');
   const failed = new Set<number>();
   const done = new Set<number>();
-  const end = begin();
+  let end: ReturnType<typeof begin> | undefined;
   const consumer = await side.consumer(setting, async ({ sequence }) => {
+    end ??= begin();
     if (!failed.has(sequence)) {
       failed.add(sequence);
       throw new Error('the first attempt fails');
@@ -109,7 +110,7 @@ async function storm({ side, setting, messages }: Task): Promise<Result> {
     handled.one();
   });
   await handled.all;
-  const { seconds, ...used } = end(messages);
+  const { seconds, ...used } = (end ?? begin())(messages);
   await settled();
   await consumer.close();
   return { value: messages / seconds, ...used };
@@ -119,17 +120,22 @@ async function latency({ side, setting, messages, rate }: Task): Promise<Result>
   const make = orderMaker(MEASURES.latency.bytes);
   const warmUp = Math.ceil(messages / 4);
   const times: number[] = [];
+  const first = countdown(1, 'handled');
   const arrived = countdown(warmUp + messages, 'handled');
   const seen = new Set<number>();
   const consumer = await side.consumer(setting, async ({ sequence, sentAt }) => {
     if (seen.has(sequence)) return;
     seen.add(sequence);
     times[sequence - FIRST_SEQUENCE] = performance.now() - sentAt;
+    first.one();
     arrived.one();
   });
   const publisher = await side.publisher(setting);
   const send = (index: number): Promise<void> => publisher.publish(make(FIRST_SEQUENCE + index, performance.now()));
-  await pace({ from: 0, to: warmUp, rate, send });
+  await send(0);
+  // Some brokers take seconds until a consumer is there.
+  await first.all;
+  await pace({ from: 1, to: warmUp, rate, send });
   const end = begin();
   await pace({ from: warmUp, to: warmUp + messages, rate, send });
   await arrived.all;

@@ -42,6 +42,8 @@ export interface Side<D = unknown> {
   readonly unequalIn?: Readonly<Partial<Record<MeasureId, string>>>;
   /** Measures that it has no part in, and why. */
   readonly absent?: Readonly<Partial<Record<MeasureId, string>>>;
+  /** The part of a round's messages that it gets where it is many times slower than others. @default 1 */
+  readonly share?: Readonly<Partial<Record<MeasureId, number>>>;
   /** Told beside its numbers. */
   readonly notes?: Readonly<Partial<Record<MeasureId, string>>>;
   publisher(setting: Setting<D>): Promise<Publisher>;
