@@ -5,4 +5,5 @@ export const brokers: Readonly<Record<string, () => Promise<{ readonly broker: B
   kafka: () => import('./kafka/kafka.ts'),
   rabbitmq: () => import('./rabbitmq/rabbitmq.ts'),
   'service-bus': () => import('./service-bus/service-bus.ts'),
+  sqs: () => import('./sqs/sqs.ts'),
 };

@@ -1,3 +1,4 @@
+import { subscribe } from 'node:diagnostics_channel';
 import { IN_FLIGHT, type MeasureId, MEASURES, WARM_UP } from './measures.ts';
 import { FIRST_SEQUENCE, type Order, orderMaker } from './order.ts';
 import type { Publisher, Setting, Side } from './side.ts';
@@ -16,7 +17,13 @@ export interface Result {
   readonly p99?: number;
   readonly cpuUs: number;
   readonly rssMiB: number;
+  /** HTTP requests for each message, of a broker that is asked so. */
+  readonly requests?: number;
 }
+
+/** All of this process, receives that bring nothing included. */
+let requests = 0;
+subscribe('http.client.request.start', () => (requests += 1));
 
 /** A round of one measure on one side, in this process. */
 export async function runMeasure(task: Task): Promise<Result> {
@@ -170,16 +177,18 @@ function percentile(sorted: readonly number[], part: number): number {
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * part))] ?? Number.NaN;
 }
 
-/** What the time until the call of its result took. */
-function begin(): (count: number) => { seconds: number; cpuUs: number; rssMiB: number } {
+/** What was used until the call of its result, for each of so many messages. */
+function begin(): (count: number) => Omit<Result, 'value'> & { readonly seconds: number } {
   globalThis.gc?.();
+  const asked = requests;
   const cpu = process.cpuUsage();
   const at = performance.now();
   return (count) => {
     const seconds = (performance.now() - at) / 1_000;
     const { user, system } = process.cpuUsage(cpu);
     const rssMiB = process.resourceUsage().maxRSS / 1_024;
-    return { seconds, cpuUs: (user + system) / count, rssMiB };
+    const used = { seconds, cpuUs: (user + system) / count, rssMiB };
+    return requests === asked ? used : { ...used, requests: (requests - asked) / count };
   };
 }
 

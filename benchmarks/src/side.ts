@@ -80,7 +80,7 @@ export interface Floor {
 }
 
 /** The median of a side in a measure; undefined where it was not measured. `of` takes another number than the first. */
-export type Medians = (measure: MeasureId, side: string, of?: 'value' | 'cpuUs' | 'p99') => number | undefined;
+export type Medians = (measure: MeasureId, side: string, of?: 'value' | 'cpuUs' | 'p99' | 'requests') => number | undefined;
 
 /** Its module loads only what is small: every measured process loads it. The rest is imported by `start` and `grounds`. */
 export interface Broker<D = unknown> {
