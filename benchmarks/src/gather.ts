@@ -3,7 +3,7 @@ export interface Gathering<T> {
   readonly size: number;
   /** Calls that are open at once. */
   readonly open: number;
-  store(items: readonly T[]): Promise<unknown>;
+  readonly store: (items: readonly T[]) => Promise<unknown>;
 }
 
 interface Waiting<T> {

@@ -1,5 +1,5 @@
 import { subscribe } from 'node:diagnostics_channel';
-import { IN_FLIGHT, type MeasureId, MEASURES, WARM_UP } from './measures.ts';
+import { IN_FLIGHT, type MeasureId, MEASURES } from './measures.ts';
 import { FIRST_SEQUENCE, type Order, orderMaker } from './order.ts';
 import type { Publisher, Setting, Side } from './side.ts';
 
@@ -8,6 +8,8 @@ export interface Task {
   readonly setting: Setting;
   /** That count; those of the warm-up come before them. */
   readonly messages: number;
+  /** Of publish and consume. */
+  readonly warmUp: number;
   /** Messages a second, of the latency. */
   readonly rate: number;
 }
@@ -41,14 +43,14 @@ const RUNS: Readonly<Record<MeasureId, (task: Task) => Promise<Result>>> = {
 };
 
 /** How many messages a queue must hold before a round of a prefilled measure. */
-export function prefill(measure: Setting['measure'], messages: number): number {
-  return measure === 'consume' ? WARM_UP + messages : messages;
+export function prefill(measure: Setting['measure'], messages: number, warmUp: number): number {
+  return measure === 'consume' ? warmUp + messages : messages;
 }
 
-async function publishMany({ side, setting, messages }: Task): Promise<Result> {
+async function publishMany({ side, setting, messages, warmUp }: Task): Promise<Result> {
   const publisher = await side.publisher(setting);
   const make = orderMaker(MEASURES.publish.bytes);
-  await pump(publisher, WARM_UP, make);
+  await pump(publisher, warmUp, make);
   const end = begin();
   await pump(publisher, messages, make);
   const { seconds, ...used } = end(messages);
@@ -82,15 +84,15 @@ async function publishOneByOne({ side, setting, messages }: Task): Promise<Resul
   return { value: (seconds * 1e6) / messages, ...used };
 }
 
-async function consumeMany({ side, setting, messages }: Task): Promise<Result> {
-  const all = prefill('consume', messages);
+async function consumeMany({ side, setting, messages, warmUp }: Task): Promise<Result> {
+  const all = prefill('consume', messages, warmUp);
   const handled = countdown(all, 'handled');
   let end = begin();
   const seen = new Set<number>();
   const consumer = await side.consumer(setting, async ({ sequence }) => {
     if (seen.has(sequence)) return;
     seen.add(sequence);
-    if (seen.size === WARM_UP) end = begin();
+    if (seen.size === warmUp) end = begin();
     handled.one();
   });
   await handled.all;

@@ -4,14 +4,17 @@ import { type Order, orderSchema } from '../order.ts';
 import type { Handle } from '../side.ts';
 
 const TYPE = 'order.placed';
-/** As many as a batch of kafkajs has, 1 MiB a partition, so that both have as many messages in hand. */
-const CONCURRENCY = 250;
+/**
+ * kafkajs has a batch of 1 MiB of each partition in hand. Four messages for each handler are here, and what is handled
+ * is in hand until its commit is stored: fewer would wait for the broker's answers.
+ */
+const CONCURRENCY = 500;
 
 export interface EventBus {
   readonly bus: Bus;
-  publish(order: Order): Promise<void>;
-  consume(handle: Handle, retryDelayMs: number): Promise<void>;
-  sample(order: Order): ReturnType<Bus['prepare']>;
+  readonly publish: (order: Order) => Promise<void>;
+  readonly consume: (handle: Handle, retryDelayMs: number) => Promise<void>;
+  readonly sample: (order: Order) => ReturnType<Bus['prepare']>;
 }
 
 /** Orders are events of a topic that one queue reads; both have its name. */
@@ -21,7 +24,9 @@ export function eventBus(driver: Driver, queue: string): EventBus {
   const bus = createBus({ source: '/shop', driver, uses: [OrderPlaced, orders] });
   return {
     bus,
-    publish: async (order) => void (await bus.publish(OrderPlaced, order)),
+    publish: async (order) => {
+      await bus.publish(OrderPlaced, order);
+    },
     consume: async (handle, retryDelayMs) => {
       const retry = { delaysMs: [retryDelayMs], jitter: 0 };
       await bus.consume(orders, { [TYPE]: handle }, { concurrency: CONCURRENCY, retry });

@@ -12,8 +12,8 @@ const DEADLINE_MS = 60_000;
 const CHUNK = 500;
 
 export async function start(progress: (line: string) => void): Promise<RunningBroker<KafkaPlace>> {
-  const { brokers, version, stop } = await startKafka({ progress });
-  return { version, descriptor: { brokers }, stop };
+  const broker = await startKafka({ progress });
+  return { version: broker.version, descriptor: { brokers: broker.brokers }, stop: () => broker.stop() };
 }
 
 export async function grounds(place: KafkaPlace): Promise<Grounds> {
@@ -49,7 +49,8 @@ async function sample({ brokers }: KafkaPlace): Promise<Sample> {
 
 /** Its topics and groups, whichever side made them. */
 async function remove(admin: Admin, queue: string): Promise<void> {
-  const isOurs = (name: string): boolean => name === queue || name.startsWith(`${queue}.`) || name === `${queue}-server`;
+  const isOurs = (name: string): boolean =>
+    name === queue || name.startsWith(`${queue}.`) || name === `${queue}-server`;
   const topics = (await admin.listTopics()).filter(isOurs);
   if (topics.length > 0) await admin.deleteTopics({ topics });
   const { groups } = await admin.listGroups();

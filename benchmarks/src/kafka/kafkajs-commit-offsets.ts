@@ -9,8 +9,8 @@ export const side: Side<KafkaPlace> = {
   kind: 'peer',
   packages: ['kafkajs'],
   absent: onlyConsumes(eachMessage.name),
-  share: { consume: 0.03 },
-  publisher: eachMessage.publisher,
+  share: { consume: 0.02 },
+  publisher: (setting) => eachMessage.publisher(setting),
   consumer: (setting, handle) =>
     readEach(setting, { autoCommit: false }, async (reader, { topic, partition, message }) => {
       await handle(decode(String(message.value)));

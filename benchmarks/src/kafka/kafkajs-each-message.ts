@@ -13,7 +13,7 @@ export const side: Side<KafkaPlace> = {
   packages: ['kafkajs'],
   unequalIn: { consume: BY_OFFSET },
   absent: { storm: NO_RETRIES },
-  share: { publish: 0.25 },
+  share: { publish: 0.1 },
   publisher,
   consumer: (setting, handle) => readEach(setting, {}, async (_, { message }) => handle(decode(String(message.value)))),
 };

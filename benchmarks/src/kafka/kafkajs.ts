@@ -39,8 +39,7 @@ async function consumer(setting: Setting<KafkaPlace>, handle: Handle): Promise<C
     const send = gatheredSend(producer, topic);
     topics.push(topic);
     await createRetryTopic(setting, topic);
-    retry = ({ value, headers = {} }) =>
-      send({ value, headers, timestamp: String(Date.now() + setting.retryDelayMs) });
+    retry = ({ value, headers = {} }) => send({ value, headers, timestamp: String(Date.now() + setting.retryDelayMs) });
     close = () => producer.disconnect();
   }
   await reader.connect();
@@ -66,19 +65,19 @@ interface Work {
   readonly waits: boolean;
 }
 
-async function work({ batch, resolveOffset, heartbeat }: EachBatchPayload, work: Work): Promise<void> {
+async function work(payload: EachBatchPayload, { handle, retry, waits }: Work): Promise<void> {
   const copies: Promise<void>[] = [];
-  for (const message of batch.messages) {
-    if (work.waits) await until(Number(message.timestamp));
+  for (const message of payload.batch.messages) {
+    if (waits) await until(Number(message.timestamp));
     try {
-      await work.handle(decode(String(message.value)));
+      await handle(decode(String(message.value)));
     } catch {
-      copies.push(work.retry(message));
+      copies.push(retry(message));
     }
   }
   await Promise.all(copies);
-  resolveOffset(lastOf(batch));
-  await heartbeat();
+  payload.resolveOffset(lastOf(payload.batch));
+  await payload.heartbeat();
 }
 
 function lastOf({ messages }: Batch): string {

@@ -13,7 +13,7 @@ export const side: Side<KafkaPlace> = {
   packages: ['@nestjs/microservices', '@nestjs/core', 'kafkajs'],
   unequalIn: { consume: BY_OFFSET },
   absent: { storm: NO_RETRIES },
-  share: { publish: 0.25 },
+  share: { publish: 0.1 },
   publisher,
   consumer,
 };
@@ -21,10 +21,9 @@ export const side: Side<KafkaPlace> = {
 async function publisher({ descriptor, queue, sample }: Setting<KafkaPlace>): Promise<Publisher> {
   await import('reflect-metadata');
   const { ClientProxyFactory, Transport } = await import('@nestjs/microservices');
-  const { logLevel } = await import('kafkajs');
   const client = ClientProxyFactory.create({
     transport: Transport.KAFKA,
-    options: { ...clientOf(descriptor, logLevel.NOTHING), producer: PRODUCER, producerOnlyMode: true },
+    options: { ...clientOf(descriptor), producer: PRODUCER, producerOnlyMode: true },
   }) as unknown as ClientKafka;
   await client.connect();
   return {
@@ -47,7 +46,6 @@ async function listen({ descriptor, queue }: Setting<KafkaPlace>, onEvent: OnEve
   const { NestFactory } = await import('@nestjs/core');
   const { Controller, Module } = await import('@nestjs/common');
   const { EventPattern, Payload, Transport } = await import('@nestjs/microservices');
-  const { logLevel } = await import('kafkajs');
   class Orders {
     async place(event: { readonly data: unknown }): Promise<void> {
       await onEvent(event);
@@ -58,12 +56,14 @@ async function listen({ descriptor, queue }: Setting<KafkaPlace>, onEvent: OnEve
   EventPattern(queue)(Orders.prototype, 'place', place);
   Payload()(Orders.prototype, 'place', 0);
   Controller()(Orders);
-  class Application {}
+  class Application {
+    readonly name = 'orders';
+  }
   Module({ controllers: [Orders] })(Application);
   const application = await NestFactory.createMicroservice(Application, {
     transport: Transport.KAFKA,
     options: {
-      ...clientOf(descriptor, logLevel.NOTHING),
+      ...clientOf(descriptor),
       consumer: { groupId: queue },
       subscribe: { fromBeginning: true },
       run: { partitionsConsumedConcurrently: 6 },
@@ -74,6 +74,6 @@ async function listen({ descriptor, queue }: Setting<KafkaPlace>, onEvent: OnEve
   return application;
 }
 
-function clientOf({ brokers }: KafkaPlace, logLevel: number): NonNullable<KafkaOptions['options']> {
-  return { client: { brokers: [...brokers], logLevel } };
+function clientOf({ brokers }: KafkaPlace): NonNullable<KafkaOptions['options']> {
+  return { client: { brokers: [...brokers], logCreator: () => () => undefined } };
 }

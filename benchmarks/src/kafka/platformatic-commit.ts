@@ -9,8 +9,8 @@ export const side: Side<KafkaPlace> = {
   kind: 'peer',
   packages: ['@platformatic/kafka'],
   absent: onlyConsumes(platformatic.name),
-  share: { consume: 0.03 },
-  publisher: platformatic.publisher,
+  share: { consume: 0.02 },
+  publisher: (setting) => platformatic.publisher(setting),
   consumer: (setting, handle) =>
     readStream(setting, () => ({
       onMessage: async (message) => {

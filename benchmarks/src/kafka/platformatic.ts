@@ -1,11 +1,12 @@
-import type { Message, MessagesStream } from '@platformatic/kafka';
+import type { Consumer as Client, Message, MessagesStream } from '@platformatic/kafka';
 import { decode, encode } from '../envelope.ts';
 import type { Consumer, Handle, Publisher, Setting, Side } from '../side.ts';
 import { ALL_IN_SYNC, headersOf } from './client.ts';
 import { BY_OFFSET, type KafkaPlace, NO_RETRIES } from './kafka.ts';
 
-type Bytes = Message<Buffer, Buffer, Buffer, Buffer>;
+type Bytes = Message;
 type Stream = MessagesStream<Buffer, Buffer, Buffer, Buffer>;
+type Reader = Client;
 
 export const side: Side<KafkaPlace> = {
   name: '@platformatic/kafka',
@@ -13,7 +14,7 @@ export const side: Side<KafkaPlace> = {
   packages: ['@platformatic/kafka'],
   unequalIn: { consume: BY_OFFSET },
   absent: { storm: NO_RETRIES },
-  share: { publish: 0.25 },
+  share: { publish: 0.1 },
   notes: {
     publish: 'not idempotent: its idempotent producer fails when more than one send is open',
     consume: 'commits by hand: its autocommit accepts what was fetched, before the handler',
@@ -43,11 +44,9 @@ function bytesOf([name, value]: readonly [string, string]): readonly [Buffer, Bu
 
 /** What is done with each message; `flush` resolves once what was handled is accepted. */
 export interface Reading {
-  onMessage(message: Bytes): Promise<void>;
-  flush(): Promise<void>;
+  readonly onMessage: (message: Bytes) => Promise<void>;
+  readonly flush: () => Promise<void>;
 }
-
-type Reader = InstanceType<typeof import('@platformatic/kafka').Consumer<Buffer, Buffer, Buffer, Buffer>>;
 
 export async function readStream(
   { descriptor, queue }: Setting<KafkaPlace>,
@@ -70,9 +69,8 @@ export async function readStream(
   return {
     close: async () => {
       await flush();
-      await stream.close();
-      await done;
-      await reader.close(true);
+      await Promise.all([stream.close(), done]);
+      await reader.close();
     },
   };
 }
@@ -106,6 +104,8 @@ function gatheredCommits(reader: Reader, handle: Handle): Reading {
       offsets.set(message.partition, message);
       open ??= commit();
     },
-    flush: async () => void (await open),
+    flush: async () => {
+      await open;
+    },
   };
 }

@@ -74,16 +74,15 @@ async function consumer(setting: Setting<SqsPlace>, handle: Handle): Promise<Con
 }
 
 interface Calls {
-  receive(): Promise<readonly Message[]>;
-  remove(receipt: string): Promise<void>;
+  readonly receive: () => Promise<readonly Message[]>;
+  readonly remove: (receipt: string) => Promise<void>;
   /** Until its retry. */
-  hide(receipt: string): Promise<void>;
+  readonly hide: (receipt: string) => Promise<void>;
 }
 
 async function calls(client: SQSClient, { queue, retryDelayMs }: Setting<SqsPlace>): Promise<Calls> {
-  const { ChangeMessageVisibilityBatchCommand, DeleteMessageBatchCommand, ReceiveMessageCommand } = await import(
-    '@aws-sdk/client-sqs'
-  );
+  const { ChangeMessageVisibilityBatchCommand, DeleteMessageBatchCommand, ReceiveMessageCommand } =
+    await import('@aws-sdk/client-sqs');
   const QueueUrl = await urlOf(client, queue);
   const tens = { size: BATCH, open: Number.POSITIVE_INFINITY };
   const VisibilityTimeout = seconds(retryDelayMs);

@@ -13,6 +13,6 @@ export const side: Side<SqsPlace> = {
   packages: ['sqs-consumer', '@aws-sdk/client-sqs'],
   absent: Object.fromEntries(OTHERS.map((measure) => [measure, `see ${one.name}`])),
   notes: { storm: one.notes?.storm ?? '' },
-  publisher: one.publisher,
+  publisher: (setting) => one.publisher(setting),
   consumer: (setting, handle) => consume(setting, handle, INSTANCES),
 };

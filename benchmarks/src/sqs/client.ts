@@ -5,10 +5,7 @@ import type { SqsPlace } from './sqs.ts';
 const CONNECTIONS = 300;
 
 /** With connections enough: by default 50, and the polls of a consumer hold theirs for seconds. */
-export async function connect(
-  { endpoint, region, credentials }: SqsPlace,
-  at: string = endpoint,
-): Promise<SQSClient> {
+export async function connect({ endpoint, region, credentials }: SqsPlace, at: string = endpoint): Promise<SQSClient> {
   const [{ SQSClient: Client }, { NodeHttpHandler }, { Agent }] = await Promise.all([
     import('@aws-sdk/client-sqs'),
     import('@smithy/node-http-handler'),

@@ -27,8 +27,17 @@ export async function start(progress: (line: string) => void): Promise<RunningBr
     try {
       const proxy = await startProxy(toxiproxy.descriptor, server.endpoint);
       await proxy.latency(ROUND_TRIP_MS / 2);
-      const { endpoint: direct, region, credentials = { accessKeyId: 'any', secretAccessKey: 'any' }, version } = server;
-      return { version: `ElasticMQ ${version}`, descriptor: { endpoint: proxy.url, direct, region, credentials }, stop };
+      const {
+        endpoint: direct,
+        region,
+        credentials = { accessKeyId: 'any', secretAccessKey: 'any' },
+        version,
+      } = server;
+      return {
+        version: `ElasticMQ ${version}`,
+        descriptor: { endpoint: proxy.url, direct, region, credentials },
+        stop,
+      };
     } catch (error) {
       await toxiproxy.stop();
       throw error;

@@ -41,10 +41,7 @@ async function publisher({ descriptor, queue, sample }: Setting<SqsPlace>): Prom
   };
 }
 
-async function consumer(
-  { descriptor, queue, concurrency }: Setting<SqsPlace>,
-  handle: Handle,
-): Promise<Consumer> {
+async function consumer({ descriptor, queue, concurrency }: Setting<SqsPlace>, handle: Handle): Promise<Consumer> {
   const { AbstractSqsConsumer } = await import('@message-queue-toolkit/sqs');
   const { MessageHandlerConfigBuilder } = await import('@message-queue-toolkit/core');
   const client = await connect(descriptor);
