@@ -1,5 +1,5 @@
 import { subscribe } from 'node:diagnostics_channel';
-import { IN_FLIGHT, type MeasureId, MEASURES } from './measures.ts';
+import { IN_FLIGHT, type MeasureId, MEASURES, WARM_UP } from './measures.ts';
 import { FIRST_SEQUENCE, type Order, orderMaker } from './order.ts';
 import type { Publisher, Setting, Side } from './side.ts';
 
@@ -127,32 +127,32 @@ async function storm({ side, setting, messages }: Task): Promise<Result> {
 
 async function latency({ side, setting, messages, rate }: Task): Promise<Result> {
   const make = orderMaker(MEASURES.latency.bytes);
-  const warmUp = Math.ceil(messages / 4);
   const times: number[] = [];
   const first = countdown(1, 'handled');
-  const arrived = countdown(warmUp + messages, 'handled');
+  const warm = countdown(WARM_UP, 'handled');
+  const arrived = countdown(WARM_UP + messages, 'handled');
   const seen = new Set<number>();
   const consumer = await side.consumer(setting, async ({ sequence, sentAt }) => {
     if (seen.has(sequence)) return;
     seen.add(sequence);
     times[sequence - FIRST_SEQUENCE] = performance.now() - sentAt;
-    first.one();
-    arrived.one();
+    for (const each of [first, warm, arrived]) each.one();
   });
   const publisher = await side.publisher(setting);
   const send = (index: number): Promise<void> => publisher.publish(make(FIRST_SEQUENCE + index, performance.now()));
+  // Some brokers take seconds until a consumer is there, and a consumer of Waybill begins with one message at a time.
   await send(0);
-  // Some brokers take seconds until a consumer is there.
   await first.all;
-  await pace({ from: 1, to: warmUp, rate, send });
+  await pump(publisher, WARM_UP - 1, make);
+  await warm.all;
   const end = begin();
-  await pace({ from: warmUp, to: warmUp + messages, rate, send });
+  await pace({ from: WARM_UP, to: WARM_UP + messages, rate, send });
   await arrived.all;
   const { seconds: _, ...used } = end(messages);
   await settled();
   await publisher.close();
   await consumer.close();
-  const counted = times.slice(warmUp).toSorted((left, right) => left - right);
+  const counted = times.slice(WARM_UP).toSorted((left, right) => left - right);
   return { value: percentile(counted, 0.5), p99: percentile(counted, 0.99), ...used };
 }
 
