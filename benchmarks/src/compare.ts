@@ -115,7 +115,7 @@ function* bodies(side: Side, sample: Sample, count: number): Iterable<{ readonly
 function halfLoad({ sides }: Run, reports: readonly MeasureReport[]): number {
   const median = mediansOf(reports);
   const equal = sides.filter(
-    ({ unequal, unequalIn, absent }) => (unequal ?? unequalIn ?? absent?.latency) === undefined,
+    ({ unequal, unequalIn, absent }) => (unequal ?? unequalIn?.latency ?? absent?.latency) === undefined,
   );
   const rates = equal.flatMap(({ name }) => {
     const publish = median('publish', name);

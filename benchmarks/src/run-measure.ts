@@ -76,7 +76,7 @@ async function publishOneByOne({ side, setting, messages }: Task): Promise<Resul
   const publish = async (count: number): Promise<void> => {
     for (let index = 0; index < count; index += 1) await publisher.publish(make(FIRST_SEQUENCE + index));
   };
-  await publish(Math.ceil(messages / 3));
+  await publish(messages);
   const end = begin();
   await publish(messages);
   const { seconds, ...used } = end(messages);

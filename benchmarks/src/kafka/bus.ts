@@ -8,7 +8,7 @@ const TYPE = 'order.placed';
  * kafkajs has a batch of 1 MiB of each partition in hand. Four messages for each handler are here, and what is handled
  * is in hand until its commit is stored: fewer would wait for the broker's answers.
  */
-const CONCURRENCY = 500;
+const CONCURRENCY = 1_000;
 
 export interface EventBus {
   readonly bus: Bus;

@@ -20,7 +20,7 @@ export const broker: Broker<KafkaPlace> = {
   name: 'kafka',
   title: 'Kafka',
   // The client's own work is all there is: what is not compiled yet would be half of it.
-  messages: 40_000,
+  messages: 20_000,
   warmUp: 20_000,
   sides: {
     kafkajs: () => import('./kafkajs.ts'),

@@ -9,7 +9,7 @@ export const side: Side<KafkaPlace> = {
   kind: 'peer',
   packages: ['kafkajs'],
   absent: onlyConsumes(eachMessage.name),
-  share: { consume: 0.02 },
+  share: { consume: 0.04 },
   publisher: (setting) => eachMessage.publisher(setting),
   consumer: (setting, handle) =>
     readEach(setting, { autoCommit: false }, async (reader, { topic, partition, message }) => {

@@ -9,7 +9,7 @@ export const side: Side<KafkaPlace> = {
   kind: 'peer',
   packages: ['@platformatic/kafka'],
   absent: onlyConsumes(platformatic.name),
-  share: { consume: 0.02 },
+  share: { consume: 0.04 },
   publisher: (setting) => platformatic.publisher(setting),
   consumer: (setting, handle) =>
     readStream(setting, () => ({
