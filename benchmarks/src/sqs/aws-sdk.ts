@@ -40,34 +40,31 @@ async function publisher({ descriptor, queue, sample }: Setting<SqsPlace>): Prom
 async function consumer(setting: Setting<SqsPlace>, handle: Handle): Promise<Consumer> {
   const client = await connect(setting.descriptor);
   const { receive, remove, hide } = await calls(client, setting);
-  const open = new Set<Promise<void>>();
+  const asked = new Set<Promise<void>>();
   let isOpen = true;
+  const ask = (call: Promise<void>): void => {
+    asked.add(call);
+    void call.finally(() => asked.delete(call));
+  };
   const work = async (message: Message): Promise<void> => {
     const { ReceiptHandle = '' } = message;
     try {
       await handle(decode(message.Body ?? ''));
-      await remove(ReceiptHandle);
+      ask(remove(ReceiptHandle));
     } catch {
-      await hide(ReceiptHandle);
+      ask(hide(ReceiptHandle));
     }
   };
-  /** A receive is opened again at once; deletes and handlers hold it up only as far as messages in hand are limited. */
+  /** It receives again once its ten are handled; as many are open as there may be messages in hand, and none waits for deletes. */
   const poll = async (): Promise<void> => {
-    while (isOpen) {
-      for (const message of await receive()) {
-        const one = work(message);
-        open.add(one);
-        void one.finally(() => open.delete(one));
-      }
-      while (open.size >= setting.concurrency) await Promise.race(open);
-    }
+    while (isOpen) await Promise.all((await receive()).map(work));
   };
   const polls = Array.from({ length: setting.concurrency / BATCH }, poll);
   return {
     close: async () => {
       isOpen = false;
       await Promise.all(polls);
-      await Promise.all(open);
+      await Promise.all(asked);
       client.destroy();
     },
   };

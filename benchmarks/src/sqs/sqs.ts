@@ -18,7 +18,9 @@ const MOST_REQUESTS = 0.25;
 export const broker: Broker<SqsPlace> = {
   name: 'sqs',
   title: 'Amazon SQS',
-  messages: 4_000,
+  // The client takes a core until it is compiled.
+  messages: 3_000,
+  warmUp: 3_000,
   sides: {
     '@aws-sdk/client-sqs': () => import('./aws-sdk.ts'),
     waybill: () => import('./waybill.ts'),

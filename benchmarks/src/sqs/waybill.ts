@@ -1,5 +1,6 @@
 import type { OrderBus } from '../bus.ts';
 import type { Setting, Side } from '../side.ts';
+import { POLL_SECONDS } from './client.ts';
 import type { SqsPlace } from './sqs.ts';
 
 export const side: Side<SqsPlace> = {
@@ -20,5 +21,5 @@ export const side: Side<SqsPlace> = {
 async function open({ descriptor, queue }: Setting<SqsPlace>): Promise<OrderBus> {
   const [{ sqs }, { orderBus }] = await Promise.all([import('@waybill/sqs'), import('../bus.ts')]);
   const { endpoint, region, credentials } = descriptor;
-  return orderBus(sqs({ endpoint, region, credentials, topics: false }), queue);
+  return orderBus(sqs({ endpoint, region, credentials, topics: false, pollSeconds: POLL_SECONDS }), queue);
 }
