@@ -1,6 +1,6 @@
 import { runInChild } from './child.ts';
 import { encode, type Sample } from './envelope.ts';
-import { CONCURRENCY, MEASURES, type MeasureId } from './measures.ts';
+import { CONCURRENCY, MEASURES, type MeasureId, WARM_UP } from './measures.ts';
 import { FIRST_SEQUENCE, orderMaker } from './order.ts';
 import { mediansOf, type MeasureReport, sideResult } from './report.ts';
 import { prefill, type Result } from './run-measure.ts';
@@ -77,15 +77,16 @@ async function runRound(
   { side, measure, round, rate }: Round,
 ): Promise<Result> {
   const { share, most, prefilled } = MEASURES[measure];
-  const wanted = Math.min(Math.ceil(run.messages * share), most);
+  const wanted = Math.min(Math.ceil(run.messages * share * (side.share?.[measure] ?? 1)), most);
   const messages = measure === 'latency' ? Math.min(wanted, rate * LATENCY_SECONDS) : wanted;
+  const warmUp = Math.min(broker.warmUp ?? WARM_UP, messages);
   const queue = `bench-${measure}-${side.name
     .replaceAll(/[^a-z\d]+/g, '-')
     .replaceAll(/^-|-$/g, '')
     .slice(0, 20)}-${round}`;
   await grounds.create(queue);
   try {
-    if (prefilled) await grounds.fill(queue, run.sample, bodies(side, run.sample, prefill(measure, messages)));
+    if (prefilled) await grounds.fill(queue, run.sample, bodies(side, run.sample, prefill(measure, messages, warmUp)));
     await new Promise((resolve) => setTimeout(resolve, REST_MS));
     const { descriptor } = running;
     const setting = {
@@ -96,7 +97,7 @@ async function runRound(
       retryDelayMs: RETRY_DELAY_MS,
       measure,
     };
-    return await runInChild({ broker: broker.name, side: side.name, setting, messages, rate }, run.flags);
+    return await runInChild({ broker: broker.name, side: side.name, setting, messages, warmUp, rate }, run.flags);
   } finally {
     await grounds.remove(queue);
   }
@@ -114,7 +115,7 @@ function* bodies(side: Side, sample: Sample, count: number): Iterable<{ readonly
 function halfLoad({ sides }: Run, reports: readonly MeasureReport[]): number {
   const median = mediansOf(reports);
   const equal = sides.filter(
-    ({ unequal, unequalIn, absent }) => (unequal ?? unequalIn ?? absent?.latency) === undefined,
+    ({ unequal, unequalIn, absent }) => (unequal ?? unequalIn?.latency ?? absent?.latency) === undefined,
   );
   const rates = equal.flatMap(({ name }) => {
     const publish = median('publish', name);

@@ -12,6 +12,8 @@ export interface SideResult {
   readonly p99?: number;
   readonly cpuUs: number;
   readonly rssMiB: number;
+  /** HTTP requests for each message, of a broker that is asked so. */
+  readonly requests?: number;
   readonly note?: string;
   /** Why it is not ranked in this measure. */
   readonly unequal?: string;
@@ -84,6 +86,7 @@ export function sideResult(side: Side, measure: MeasureId, rounds: readonly Resu
     ...(measure === 'latency' ? { p99: of(({ p99 = Number.NaN }) => p99) } : {}),
     cpuUs: of(({ cpuUs }) => cpuUs),
     rssMiB: of(({ rssMiB }) => rssMiB),
+    ...(rounds[0]?.requests === undefined ? {} : { requests: of(({ requests = Number.NaN }) => requests) }),
     ...(note === undefined ? {} : { note }),
     ...(unequal === undefined ? {} : { unequal }),
   };

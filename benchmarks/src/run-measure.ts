@@ -1,3 +1,4 @@
+import { subscribe } from 'node:diagnostics_channel';
 import { IN_FLIGHT, type MeasureId, MEASURES, WARM_UP } from './measures.ts';
 import { FIRST_SEQUENCE, type Order, orderMaker } from './order.ts';
 import type { Publisher, Setting, Side } from './side.ts';
@@ -7,6 +8,8 @@ export interface Task {
   readonly setting: Setting;
   /** That count; those of the warm-up come before them. */
   readonly messages: number;
+  /** Of publish and consume. */
+  readonly warmUp: number;
   /** Messages a second, of the latency. */
   readonly rate: number;
 }
@@ -16,7 +19,13 @@ export interface Result {
   readonly p99?: number;
   readonly cpuUs: number;
   readonly rssMiB: number;
+  /** HTTP requests for each message, of a broker that is asked so. */
+  readonly requests?: number;
 }
+
+/** All of this process, receives that bring nothing included. */
+let requests = 0;
+subscribe('http.client.request.start', () => (requests += 1));
 
 /** A round of one measure on one side, in this process. */
 export async function runMeasure(task: Task): Promise<Result> {
@@ -34,14 +43,14 @@ const RUNS: Readonly<Record<MeasureId, (task: Task) => Promise<Result>>> = {
 };
 
 /** How many messages a queue must hold before a round of a prefilled measure. */
-export function prefill(measure: Setting['measure'], messages: number): number {
-  return measure === 'consume' ? WARM_UP + messages : messages;
+export function prefill(measure: Setting['measure'], messages: number, warmUp: number): number {
+  return measure === 'consume' ? warmUp + messages : messages;
 }
 
-async function publishMany({ side, setting, messages }: Task): Promise<Result> {
+async function publishMany({ side, setting, messages, warmUp }: Task): Promise<Result> {
   const publisher = await side.publisher(setting);
   const make = orderMaker(MEASURES.publish.bytes);
-  await pump(publisher, WARM_UP, make);
+  await pump(publisher, warmUp, make);
   const end = begin();
   await pump(publisher, messages, make);
   const { seconds, ...used } = end(messages);
@@ -67,7 +76,7 @@ async function publishOneByOne({ side, setting, messages }: Task): Promise<Resul
   const publish = async (count: number): Promise<void> => {
     for (let index = 0; index < count; index += 1) await publisher.publish(make(FIRST_SEQUENCE + index));
   };
-  await publish(Math.ceil(messages / 3));
+  await publish(messages);
   const end = begin();
   await publish(messages);
   const { seconds, ...used } = end(messages);
@@ -75,15 +84,15 @@ async function publishOneByOne({ side, setting, messages }: Task): Promise<Resul
   return { value: (seconds * 1e6) / messages, ...used };
 }
 
-async function consumeMany({ side, setting, messages }: Task): Promise<Result> {
-  const all = prefill('consume', messages);
+async function consumeMany({ side, setting, messages, warmUp }: Task): Promise<Result> {
+  const all = prefill('consume', messages, warmUp);
   const handled = countdown(all, 'handled');
   let end = begin();
   const seen = new Set<number>();
   const consumer = await side.consumer(setting, async ({ sequence }) => {
     if (seen.has(sequence)) return;
     seen.add(sequence);
-    if (seen.size === WARM_UP) end = begin();
+    if (seen.size === warmUp) end = begin();
     handled.one();
   });
   await handled.all;
@@ -98,8 +107,9 @@ async function storm({ side, setting, messages }: Task): Promise<Result> {
   const handled = countdown(messages, 'handled');
   const failed = new Set<number>();
   const done = new Set<number>();
-  const end = begin();
+  let end: ReturnType<typeof begin> | undefined;
   const consumer = await side.consumer(setting, async ({ sequence }) => {
+    end ??= begin();
     if (!failed.has(sequence)) {
       failed.add(sequence);
       throw new Error('the first attempt fails');
@@ -109,7 +119,7 @@ async function storm({ side, setting, messages }: Task): Promise<Result> {
     handled.one();
   });
   await handled.all;
-  const { seconds, ...used } = end(messages);
+  const { seconds, ...used } = (end ?? begin())(messages);
   await settled();
   await consumer.close();
   return { value: messages / seconds, ...used };
@@ -117,27 +127,32 @@ async function storm({ side, setting, messages }: Task): Promise<Result> {
 
 async function latency({ side, setting, messages, rate }: Task): Promise<Result> {
   const make = orderMaker(MEASURES.latency.bytes);
-  const warmUp = Math.ceil(messages / 4);
   const times: number[] = [];
-  const arrived = countdown(warmUp + messages, 'handled');
+  const first = countdown(1, 'handled');
+  const warm = countdown(WARM_UP, 'handled');
+  const arrived = countdown(WARM_UP + messages, 'handled');
   const seen = new Set<number>();
   const consumer = await side.consumer(setting, async ({ sequence, sentAt }) => {
     if (seen.has(sequence)) return;
     seen.add(sequence);
     times[sequence - FIRST_SEQUENCE] = performance.now() - sentAt;
-    arrived.one();
+    for (const each of [first, warm, arrived]) each.one();
   });
   const publisher = await side.publisher(setting);
   const send = (index: number): Promise<void> => publisher.publish(make(FIRST_SEQUENCE + index, performance.now()));
-  await pace({ from: 0, to: warmUp, rate, send });
+  // Some brokers take seconds until a consumer is there, and a consumer of Waybill begins with one message at a time.
+  await send(0);
+  await first.all;
+  await pump(publisher, WARM_UP - 1, make);
+  await warm.all;
   const end = begin();
-  await pace({ from: warmUp, to: warmUp + messages, rate, send });
+  await pace({ from: WARM_UP, to: WARM_UP + messages, rate, send });
   await arrived.all;
   const { seconds: _, ...used } = end(messages);
   await settled();
   await publisher.close();
   await consumer.close();
-  const counted = times.slice(warmUp).toSorted((left, right) => left - right);
+  const counted = times.slice(WARM_UP).toSorted((left, right) => left - right);
   return { value: percentile(counted, 0.5), p99: percentile(counted, 0.99), ...used };
 }
 
@@ -164,16 +179,18 @@ function percentile(sorted: readonly number[], part: number): number {
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * part))] ?? Number.NaN;
 }
 
-/** What the time until the call of its result took. */
-function begin(): (count: number) => { seconds: number; cpuUs: number; rssMiB: number } {
+/** What was used until the call of its result, for each of so many messages. */
+function begin(): (count: number) => Omit<Result, 'value'> & { readonly seconds: number } {
   globalThis.gc?.();
+  const asked = requests;
   const cpu = process.cpuUsage();
   const at = performance.now();
   return (count) => {
     const seconds = (performance.now() - at) / 1_000;
     const { user, system } = process.cpuUsage(cpu);
     const rssMiB = process.resourceUsage().maxRSS / 1_024;
-    return { seconds, cpuUs: (user + system) / count, rssMiB };
+    const used = { seconds, cpuUs: (user + system) / count, rssMiB };
+    return requests === asked ? used : { ...used, requests: (requests - asked) / count };
   };
 }
 

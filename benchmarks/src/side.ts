@@ -42,6 +42,8 @@ export interface Side<D = unknown> {
   readonly unequalIn?: Readonly<Partial<Record<MeasureId, string>>>;
   /** Measures that it has no part in, and why. */
   readonly absent?: Readonly<Partial<Record<MeasureId, string>>>;
+  /** The part of a round's messages that it gets where it is many times slower than others. @default 1 */
+  readonly share?: Readonly<Partial<Record<MeasureId, number>>>;
   /** Told beside its numbers. */
   readonly notes?: Readonly<Partial<Record<MeasureId, string>>>;
   publisher(setting: Setting<D>): Promise<Publisher>;
@@ -78,7 +80,11 @@ export interface Floor {
 }
 
 /** The median of a side in a measure; undefined where it was not measured. `of` takes another number than the first. */
-export type Medians = (measure: MeasureId, side: string, of?: 'value' | 'cpuUs' | 'p99') => number | undefined;
+export type Medians = (
+  measure: MeasureId,
+  side: string,
+  of?: 'value' | 'cpuUs' | 'p99' | 'requests',
+) => number | undefined;
 
 /** Its module loads only what is small: every measured process loads it. The rest is imported by `start` and `grounds`. */
 export interface Broker<D = unknown> {
@@ -88,6 +94,8 @@ export interface Broker<D = unknown> {
   readonly sides: Readonly<Record<string, () => Promise<{ readonly side: Side<D> }>>>;
   /** Messages of a round, where the command line says nothing else. @default 10_000 */
   readonly messages?: number;
+  /** Messages of publish and consume before those that count, at most as many as those. @default 1_000 */
+  readonly warmUp?: number;
   start(progress: (line: string) => void): Promise<RunningBroker<D>>;
   grounds(descriptor: D): Promise<Grounds>;
   /** Floors whose numbers are there. `peers` are the names of those at equal guarantees. */

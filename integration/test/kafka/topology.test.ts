@@ -43,6 +43,16 @@ kafkaTest('apply says one sentence for each thing it makes, and nothing the seco
   expect(await openBus(brokers, { uses: [notes], prefix }).provision('verify')).toEqual([]);
 });
 
+kafkaTest('topics are made though one that the same driver made was deleted', async () => {
+  const { driver, prefix } = openBus(brokers, { uses: [notes] });
+  const admin = await openAdmin(brokers);
+  const make = (name: string): Promise<readonly string[]> =>
+    driver.admin.apply({ topics: [{ name, keyed: false }], queues: [] }, AbortSignal.timeout(20_000));
+  await make(`${prefix}.deleted`);
+  await admin.deleteTopics({ topics: [`${prefix}.deleted`] });
+  expect(await make(`${prefix}.made`)).toEqual([`Created topic "${prefix}.made" with 3 partitions.`]);
+});
+
 kafkaTest('verify names every topic that is missing and every type that is not bound', async () => {
   const bus = openBus(brokers, { uses: [notes] });
   const { prefix } = bus;

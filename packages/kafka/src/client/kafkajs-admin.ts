@@ -227,6 +227,8 @@ export class KafkajsAdmin implements ClientAdmin {
       );
       return true;
     } catch {
+      // One that was deleted fails every look at the others, for as long as it is asked about.
+      this.#cluster.targetTopics.clear();
       return false;
     }
   }
