@@ -1,5 +1,5 @@
 import type { LoadHook } from 'node:module';
-import { isIn, type Mutant, mutate } from './mutant.ts';
+import { type Mutant, mutate } from './mutant.ts';
 
 let mutant: Mutant | undefined;
 
@@ -8,11 +8,11 @@ export function initialize(data: Mutant): void {
   mutant = data;
 }
 
-/** Loads what is mutated changed, and everything else as it is. */
+/** Loads the one mutated file changed, and everything else as it is. */
 export const load: LoadHook = async (url, context, nextLoad) => {
   const loaded = await nextLoad(url, context);
-  if (mutant === undefined || !isIn(mutant, url)) return loaded;
-  return { ...loaded, source: mutate(textOf(loaded.source), url, mutant) };
+  if (mutant === undefined || !url.endsWith(`/packages/${mutant.file}`)) return loaded;
+  return { ...loaded, source: mutate(textOf(loaded.source), mutant) };
 };
 
 function textOf(source: unknown): string {

@@ -1,3 +1,6 @@
+import { queryObjects } from 'node:v8';
+
+import { ServiceBusClient } from '@azure/service-bus';
 import type { BatchError, Delivery } from '@waybill/core/driver';
 import { expect, test } from 'vitest';
 
@@ -160,4 +163,21 @@ test('a refused settlement of one leaves the others', async () => {
   const error = (await failureOf(settleAll(consumer, deliveries))) as BatchError;
   expect(error.failures.map(({ index }) => index)).toEqual([0]);
   await eventually(async () => expect(await driver.admin?.depth(queue)).toMatchObject({ ready: 0 }));
+});
+
+test('nothing is kept of a session that was let go', async () => {
+  const driver = start(own.broker);
+  const [{ queue }, { queue: other }] = [await place(driver, true), await place(driver, true)];
+  const keys = Array.from({ length: 100 }, (_, n) => `key-${n}`);
+  await driver.send([...keyed(keys, 1, work(queue)), message('one', work(other), { key: 'one' })], signal());
+  const client = new ServiceBusClient(own.broker.connectionString);
+  const session = await client.acceptNextSession(other.name);
+  // Of all that live in this process, whoever made them.
+  const count = (): number => queryObjects(session.constructor, { format: 'count' });
+  const before = count();
+  const consumer = await consume(driver, queue, 'work', { maxInFlight: 8 });
+  for (let taken = 0; taken < keys.length; taken += 1) await settleAll(consumer, await take(consumer, 1));
+  await eventually(() => expect(count()).toBeLessThan(before + 10));
+  await session.close();
+  await client.close();
 });

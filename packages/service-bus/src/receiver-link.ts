@@ -29,6 +29,7 @@ export class ReceiverLink {
   readonly #abort = new AbortController();
   readonly #events: LinkEvents;
   #link: Link | undefined;
+  readonly #leaveLife: () => void;
   #over = false;
   /** Unsettled deliveries by the order of their coming. */
   readonly #unsettled = new Set<number>();
@@ -39,7 +40,7 @@ export class ReceiverLink {
     this.life = life;
     this.#events = events;
     this.#receiver = life.client.createReceiver(path, RECEIVING);
-    life.onLost((cause) => this.#lose(cause));
+    this.#leaveLife = life.onLost((cause) => this.#lose(cause));
   }
 
   /** Resolves once the link is attached; it has a credit of one. Rejects with what the broker says. */
@@ -109,6 +110,7 @@ export class ReceiverLink {
   /** Ends without a word to {@link LinkEvents}. */
   async close(): Promise<void> {
     this.#over = true;
+    this.#leaveLife();
     this.#abort.abort();
     if (this.life.lost === undefined) await this.life.whileAlive(this.#receiver.close());
   }
@@ -153,6 +155,7 @@ export class ReceiverLink {
   #lose(cause: unknown): void {
     if (this.#over) return;
     this.#over = true;
+    this.#leaveLife();
     this.#abort.abort();
     failAnswers(this.#receiver, this.life.lost ?? (cause as Error));
     this.#events.lost(this, cause);

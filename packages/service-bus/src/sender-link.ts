@@ -97,13 +97,14 @@ export class SenderLink {
 
   #watch(): void {
     const end = (): void => {
+      leaveLife();
       this.#ended = true;
       for (const abort of this.#open) abort.abort();
     };
     const link = linkOfSender(this.#sender);
     link?.once('sender_close', end);
     link?.once('session_close', end);
-    this.#life.onLost(end);
+    const leaveLife = this.#life.onLost(end);
   }
 }
 

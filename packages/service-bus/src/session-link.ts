@@ -35,6 +35,8 @@ export class SessionLink {
   readonly #events: SessionEvents;
   readonly #link: Link | undefined;
   readonly #note: SessionNote;
+  /** A life has many sessions, one after the other, and would keep them all. */
+  readonly #leaveLife: () => void;
   #lockedUntil: number;
   #renewing: Promise<number> | undefined;
   #judging: ServiceBusReceivedMessage[] | undefined;
@@ -53,7 +55,7 @@ export class SessionLink {
     const closed = (): void => this.lose(new Error('the broker ended the session'));
     this.#link?.once('receiver_close', closed);
     this.#link?.once('session_close', closed);
-    life.onLost((cause) => this.lose(cause));
+    this.#leaveLife = life.onLost((cause) => this.lose(cause));
   }
 
   get id(): string {
@@ -133,6 +135,7 @@ export class SessionLink {
   async close(): Promise<void> {
     if (this.#over) return;
     this.#over = true;
+    this.#leaveLife();
     try {
       await this.#note.leave(this.returns || this.held.size > 0 || this.#judging !== undefined);
     } finally {
@@ -143,6 +146,7 @@ export class SessionLink {
   lose(cause: unknown): void {
     if (this.#over) return;
     this.#over = true;
+    this.#leaveLife();
     failAnswers(this.receiver, this.life.lost ?? (cause as Error));
     this.#events.lost(this, cause);
     this.receiver.close().catch(() => undefined);
