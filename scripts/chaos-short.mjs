@@ -1,4 +1,4 @@
-// What CI runs: each kind of fault once on each broker, in about two minutes, two brokers at a time.
+// Each kind of fault once on each broker, in about two minutes, two brokers at a time.
 import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 

@@ -19,7 +19,7 @@ const OPTIONS = {
   only: { type: 'string', multiple: true },
   // A deliberate defect of integration/mutants.json, which the run must find.
   mutant: { type: 'string' },
-  // Two minutes on each broker, as CI has it.
+  // Two minutes on each broker.
   short: { type: 'boolean', default: false },
 };
 // On Node 20 each process would print that the AWS SDK's versions of 2027 need a newer one.
