@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { decode, encode } from '../envelope.ts';
 import type { Consumer, Handle, Publisher, Setting, Side } from '../side.ts';
 import type { ServiceBusPlace } from './service-bus.ts';
@@ -41,6 +42,8 @@ async function consumer(
         try {
           await handle(decode((message.body as Buffer).toString()));
         } catch {
+          // In a turn of its own: the client writes the first two of a turn as one, whatever their outcomes.
+          await nextTurn();
           return receiver.abandonMessage(message);
         }
         await receiver.completeMessage(message);
