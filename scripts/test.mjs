@@ -92,7 +92,9 @@ async function withBrokers(tally, stages, filter) {
 async function quickSets(tally) {
   const subjects = quickSubjects(SUBJECTS, process.env);
   await tally.stage(`conformance, quick set of ${subjects.map(({ name }) => name).join(', ')}`, async () => {
-    const runs = await runConformance(subjects, { quick: true });
+    const runs = await runConformance(subjects, { quick: true, again: true });
+    for (const { subject, triedAgain = [] } of runs)
+      if (triedAgain.length > 0) tally.note(`${subject.name}: tried twice: ${triedAgain.join(', ')}`);
     const bad = runs.filter(({ code }) => code !== 0);
     return { ...countRuns(runs), output: bad.map(({ subject, output }) => `${subject.name}\n${output}`).join('\n') };
   });

@@ -1,6 +1,6 @@
 // Runs the conformance command on brokers, two at a time, each in a process of its own.
 import { spawn } from 'node:child_process';
-import { mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 
@@ -10,30 +10,67 @@ const AT_ONCE = 2;
 const reports = join(root, '.cache', 'conformance');
 
 /**
- * Resolves with `{ subject, report, output, code }` of each. `report` is what `--json` wrote, if it came that far.
- * `only` names scenarios, of all or of each subject. `live` shows the progress.
+ * Resolves with `{ subject, report, output, code }` of each. `report` is what `--json` wrote, if it came that far; the
+ * output is kept in `.cache/conformance/` too.
+ * `only` names scenarios, of all or of each subject. `live` shows the progress. With `again` scenarios that failed run
+ * once more when all else is over, with the machine to themselves: a lateness that was for want of processor time is
+ * gone then, a defect is not.
  */
-export async function runConformance(subjects, { quick = false, only = [], live = false } = {}) {
+export async function runConformance(subjects, { quick = false, only = [], live = false, again = false } = {}) {
   const idsFor = typeof only === 'function' ? only : () => only;
   const waiting = [...subjects];
   const done = [];
   const next = async () => {
     for (let subject = waiting.shift(); subject !== undefined; subject = waiting.shift()) {
-      const ids = idsFor(subject).flatMap((id) => ['--only', id]);
-      done.push(await runOne(subject, [...(quick ? ['--quick'] : []), ...ids], live));
+      done.push(await runOne(subject, [...(quick ? ['--quick'] : []), ...onlyThese(idsFor(subject))], live));
     }
   };
   await Promise.all(Array.from({ length: AT_ONCE }, next));
-  return subjects.map((subject) => done.find((each) => each.subject === subject));
+  const first = subjects.map((subject) => done.find((each) => each.subject === subject));
+  const runs = again ? await secondTries(first, live) : first;
+  for (const { subject, output } of runs) writeFileSync(join(reports, `${subject.name}.log`), output);
+  return runs;
+}
+
+function onlyThese(ids) {
+  return ids.flatMap((id) => ['--only', id]);
+}
+
+async function secondTries(runs, live) {
+  const tried = [];
+  for (const run of runs) {
+    // Another code than 1 is of something that no scenario told.
+    const ids = run.code === 1 ? failuresOf(run) : [];
+    tried.push(ids.length === 0 ? run : withSecondTry(run, await runOne(run.subject, onlyThese(ids), live)));
+  }
+  return tried;
+}
+
+/** A run with what its failed scenarios did when they were tried once more. */
+export function withSecondTry(first, second) {
+  const later = new Map(second.report?.results.map((result) => [result.scenario, result]));
+  const results = first.report.results.map((result) => later.get(result.scenario) ?? result);
+  return {
+    ...first,
+    report: { ...first.report, results },
+    output: `${first.output}The second try of what failed:\n${second.output}`,
+    code: second.code,
+    triedAgain: failuresOf(first),
+  };
+}
+
+function failuresOf({ report }) {
+  return (report?.results ?? []).filter(({ outcome }) => outcome === 'failed').map(({ scenario }) => scenario);
 }
 
 /** Counts over all of them. A run that ended badly though no scenario failed counts as one failure. */
 export function countRuns(runs) {
   let passed = 0;
   let failed = 0;
-  for (const { report, code } of runs) {
+  for (const run of runs) {
+    const { report, code } = run;
     const outcomes = report?.results.map(({ outcome }) => outcome) ?? [];
-    const failures = outcomes.filter((outcome) => outcome === 'failed').length;
+    const failures = failuresOf(run).length;
     passed += outcomes.filter((outcome) => outcome === 'passed' || outcome === 'refused').length;
     failed += code === 0 ? failures : Math.max(failures, 1);
   }

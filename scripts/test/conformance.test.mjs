@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { problemsOfCapabilities, problemsOfReports } from '../checks/conformance.mjs';
 import { choose } from '../conformance/choice.mjs';
 import { merged, page } from '../conformance/record.mjs';
-import { countRuns } from '../conformance/run.mjs';
+import { countRuns, withSecondTry } from '../conformance/run.mjs';
 import { quickSubjects, SUBJECTS } from '../conformance/subjects.mjs';
 
 const subjects = [
@@ -164,5 +164,16 @@ describe('counts of runs', () => {
     expect(countRuns([{ report: undefined, code: 2 }])).toEqual({ passed: 0, failed: 1, skipped: 0 });
     const one = { report: report('memory', { one: 'failed', two: 'failed' }), code: 1 };
     expect(countRuns([one])).toEqual({ passed: 0, failed: 2, skipped: 0 });
+  });
+
+  it('count the second try of what failed', () => {
+    const first = { report: report('memory', { one: 'failed', two: 'passed' }), code: 1, output: '' };
+    const fine = withSecondTry(first, { report: report('memory', { one: 'passed' }), code: 0, output: '' });
+    expect(fine.triedAgain).toEqual(['one']);
+    expect(countRuns([fine])).toEqual({ passed: 2, failed: 0, skipped: 0 });
+    const bad = withSecondTry(first, { report: report('memory', { one: 'failed' }), code: 1, output: '' });
+    expect(countRuns([bad])).toEqual({ passed: 1, failed: 1, skipped: 0 });
+    const gone = withSecondTry(first, { report: undefined, code: 2, output: '' });
+    expect(countRuns([gone])).toEqual({ passed: 1, failed: 1, skipped: 0 });
   });
 });
