@@ -64,6 +64,7 @@ export class Account {
 
   #take(entry: Written): void {
     const { index, attempt, kind } = entry;
+    if (kind === 'misused') this.#misused(entry);
     if (index >= this.#flags.length) return;
     if (kind === 'started') return this.#started(entry);
     if (kind === 'aborted') this.counts.aborted += 1;
@@ -76,6 +77,12 @@ export class Account {
     this.#ended[index] = (this.#ended[index] ?? 0) | bitOf(attempt);
     if (kind === 'failed') this.#failed[index] = Math.max(this.#failed[index] ?? 0, attempt);
     else this.#handled[index] = Math.min(255, (this.#handled[index] ?? 0) + 1);
+  }
+
+  #misused({ at }: Written): void {
+    const { consumer, problems, startedAt } = this.#options;
+    const seconds = ((at - startedAt) / 1e6).toFixed(1);
+    problems.add({ check: 'settled', what: `the broker ended a channel of ${consumer} for it after ${seconds} s` });
   }
 
   #started({ index, attempt, at }: Written): void {

@@ -3,9 +3,12 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createBus, type Driver, type HandlerContext, type ObserveEvent } from '@waybill/core';
 import { indexOf, QUEUES, Taken } from './contracts.ts';
-import { Ledger, ledgerFile } from './ledger.ts';
+import { Ledger, ledgerFile, NO_MESSAGE } from './ledger.ts';
 import type { ConsumerRole, Running, Start } from './order.ts';
 import { CONCURRENCY, type ConsumerName, KILLS, RETRY_DELAYS_MS, Workload } from './workload.ts';
+
+/** What no fault makes RabbitMQ say: a tag of one channel was settled on another, or twice. */
+const MISUSE = /unknown delivery tag/;
 
 /** Handles one queue, with everything that handlers do written down. Resolves once messages would arrive. */
 export async function consume(driver: Driver, start: Start): Promise<Running> {
@@ -58,11 +61,16 @@ class Desk {
 
   /** Told in the turn in which the dead lane has it, before its source is settled. */
   readonly observe = (event: ObserveEvent): void => {
+    if (event.name === 'lease-lost' || event.name === 'consumer') return this.#watch(event.error);
     if (event.name !== 'dead-lettered') return;
     const { id, attempt, reason: code } = event;
     this.#ledger.add({ kind: 'dead', index: indexOf(id), attempt, code });
     this.counts.dead += 1;
   };
+
+  #watch(error: Error | undefined): void {
+    if (error !== undefined && MISUSE.test(error.message)) this.#ledger.add({ kind: 'misused', index: NO_MESSAGE });
+  }
 
   #die(index: number, attempt: number): void {
     const { size } = statSync(this.#deaths, { throwIfNoEntry: false }) ?? { size: 0 };

@@ -7,13 +7,15 @@ export const KINDS = [
   'intent',
   'confirmed',
   'rejected',
-  // Of consumers. `aborted`: the handler gave up because its signal said so. `dies`: it kills its process now.
+  // Of consumers. `aborted`: the handler gave up because its signal said so. `dies`: it kills its process now. `misused`: the
+  // broker says that it was asked to settle what it did not hand out.
   'started',
   'handled',
   'failed',
   'aborted',
   'dead',
   'dies',
+  'misused',
   // Of the conductor: what the dead lane held.
   'letter',
 ] as const;
@@ -37,9 +39,11 @@ const CODES = [
   'something else',
 ] as const;
 
+export const NO_MESSAGE = 0xff_ff_ff_ff;
+
 export interface Entry {
   readonly kind: Kind;
-  /** The message. */
+  /** The message, or `NO_MESSAGE`. */
   readonly index: number;
   readonly attempt?: number;
   /** Of a rejection the error's code, of a dead letter its reason. */

@@ -7,6 +7,7 @@ export const CHECKS = {
   attempts: 'attempts start at 1, and each higher one follows a failure of the one before',
   duplicates: 'no more is handled or fails again than the processes that were hit can have held',
   unexplained: 'nothing is handled or fails again without a fault since it was published',
+  settled: 'no process settles what the broker did not hand out to it',
   refused: 'what was rejected as not stored, or never published, reaches no handler',
   published: 'each message is published once, in order of its key',
   processes: 'no process died but those that were killed',

@@ -25,8 +25,8 @@ interface Run {
 }
 
 /** The table that a mutant is in: with what needs no broker, or with one real broker. */
-function tableOf(mutant: Mutant): keyof typeof AT_ONCE {
-  return mutant.broker === 'rabbitmq' ? 'rabbitmq' : 'memory';
+function tableOf({ broker: harness = 'memory' }: Mutant): keyof typeof AT_ONCE | 'chaos' {
+  return harness === 'memory-sparse' ? 'memory' : harness;
 }
 
 /** Runs the scenarios that must catch a mutant, in a process of its own. */

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 
 import { boundOf } from '../../src/chaos/bounds.ts';
+import { NO_MESSAGE } from '../../src/chaos/ledger.ts';
 import { ATTEMPTS } from '../../src/chaos/workload.ts';
 import { failed, faultless, find, isPlain, type Line, verdictOn, workload } from './kit.ts';
 
@@ -37,6 +38,11 @@ describe('the checker', () => {
   it('finds a message that was started and whose process then died, also when nobody confirmed its publish', () => {
     const lines = without(faultless(), ({ index, kind }) => index === plain && /confirmed|handled/.test(kind));
     expect(failed(verdictOn(lines))).toEqual({ lost: 2 });
+  });
+
+  it('finds that a broker was asked to settle what it did not hand out', () => {
+    const line: Line = { process: 'concurrent-1.1', kind: 'misused', index: NO_MESSAGE };
+    expect(failed(verdictOn([...faultless(), line]))).toEqual({ settled: 1 });
   });
 
   it('asks nothing of a publish that ended with TIMEOUT and never arrived', () => {
