@@ -184,7 +184,7 @@ kafkaTest('a leader moves to the node that is named', async () => {
   expect(await receive({ brokers: [...cluster.brokers] }, topic, 2)).toEqual(['before', 'after']);
 });
 
-kafkaTest('a cluster goes on when the leader is killed and takes the node back', async () => {
+kafkaTest('a cluster goes on when the leader is killed and takes the node back', { timeout: 90_000 }, async () => {
   const config = { brokers: [...cluster.brokers] };
   const topic = await createTopic(cluster);
   const producer = await openProducer({ ...config, retry: { retries: 8, initialRetryTime: 200 } });
@@ -193,7 +193,7 @@ kafkaTest('a cluster goes on when the leader is killed and takes the node back',
   const node = cluster.nodes.find(({ id }) => id === leader);
   await node?.kill();
   await send(producer, topic, 'without it');
-  expect(await cluster.leaderOf(topic, 0)).not.toBe(leader);
+  await eventually(async () => expect(await cluster.leaderOf(topic, 0)).not.toBe(leader), { withinMs: 30_000 });
   await node?.start();
   await cluster.moveLeader(topic, 0, leader);
   expect(await receive(config, topic, 2)).toEqual(['before', 'without it']);

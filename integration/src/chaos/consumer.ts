@@ -8,7 +8,7 @@ import type { ConsumerRole, Running, Start } from './order.ts';
 import { CONCURRENCY, type ConsumerName, KILLS, RETRY_DELAYS_MS, Workload } from './workload.ts';
 
 /** What no fault makes RabbitMQ say: a tag of one channel was settled on another, or twice. */
-const MISUSE = /unknown delivery tag/;
+const MISUSE = 'unknown delivery tag';
 
 /** Handles one queue, with everything that handlers do written down. Resolves once messages would arrive. */
 export async function consume(driver: Driver, start: Start): Promise<Running> {
@@ -69,7 +69,7 @@ class Desk {
   };
 
   #watch(error: Error | undefined): void {
-    if (error !== undefined && MISUSE.test(error.message)) this.#ledger.add({ kind: 'misused', index: NO_MESSAGE });
+    if (error?.message.includes(MISUSE) === true) this.#ledger.add({ kind: 'misused', index: NO_MESSAGE });
   }
 
   #die(index: number, attempt: number): void {

@@ -5,6 +5,7 @@ import kafkajs, { type ITopicConfig } from 'kafkajs';
 import { topicAt, withAdmin } from '../kafka-client.ts';
 import type { Kafka, KafkaNode } from '../kafka.ts';
 import type { KafkaProxies } from '../kafka-proxies.ts';
+import { networkFaults, NodeFaults } from './faults.ts';
 import { createDriver, type SessionOptions } from './kafka-driver.ts';
 import { type IsOurs, removeIdle } from './kafka-traces.ts';
 import { telling } from './telling.ts';
@@ -29,8 +30,7 @@ export class KafkaSession implements Session {
   readonly #onClose: (isOurs: IsOurs) => void;
   /** A queue of this session, by which the node to kill is chosen. */
   #queue: string | undefined;
-  /** How to mend what has a fault, all nodes at the same time: one alone would wait for the others. */
-  #mending: readonly (() => Promise<void>)[] = [];
+  readonly #nodes = new NodeFaults();
   readonly worker: NonNullable<Session['worker']>;
   readonly faults: Session['faults'];
 
@@ -45,10 +45,10 @@ export class KafkaSession implements Session {
     this.#onClose = onClose;
     this.worker = { url: new URL('./kafka-driver.js', import.meta.url).href, options: optionsFor(kafka, proxies) };
     this.faults = {
-      ...(proxies === undefined ? {} : networkFaults(proxies)),
-      pause: (on) => (on ? this.#break(kafka.nodes, 'pause', 'unpause') : this.#mend()),
-      kill: async (extent) => this.#break(await this.#nodesOf(extent), 'kill', 'start'),
-      start: () => this.#mend(),
+      ...networkFaults(proxies),
+      pause: (on) => (on ? this.#nodes.break(kafka.nodes, 'pause') : this.#nodes.mend()),
+      kill: async (extent) => this.#nodes.break(await this.#nodesOf(extent), 'kill'),
+      start: () => this.#nodes.mend(),
       refuseDeadLane: (queue, on) => (on ? this.#removeDeadLane(queue) : this.#restoreDeadLane(queue)),
     };
   }
@@ -64,20 +64,9 @@ export class KafkaSession implements Session {
     const isOurs: IsOurs = (name) => name.startsWith(`${prefix}.`);
     this.#onClose(isOurs);
     // What a failed scenario broke would fail all that follow.
-    await this.#mend();
+    await this.#nodes.mend();
     await this.#proxies?.close();
     await removeIdle(this.#kafka.brokers, isOurs);
-  }
-
-  async #break(nodes: readonly KafkaNode[], fault: 'kill' | 'pause', mending: 'start' | 'unpause'): Promise<void> {
-    this.#mending = nodes.map((node) => node[mending]);
-    await Promise.all(nodes.map((node) => node[fault]()));
-  }
-
-  async #mend(): Promise<void> {
-    const mending = this.#mending;
-    this.#mending = [];
-    await Promise.all(mending.map((mend) => mend()));
   }
 
   /** One is that which leads the first partition of a queue of this session. */
@@ -121,13 +110,4 @@ function optionsFor({ brokers }: Kafka, proxies: KafkaProxies | undefined): Sess
   return proxies === undefined
     ? { ...options, brokers, runBy: process.pid }
     : { ...options, brokers: proxies.brokers, addresses: proxies.addresses };
-}
-
-function networkFaults(proxies: KafkaProxies): Session['faults'] {
-  return {
-    cut: () => proxies.cut(),
-    blackHole: (on) => proxies.blackHole(on),
-    delay: (ms) => proxies.latency(ms),
-    loseConfirms: (on) => proxies.loseAnswers(on),
-  };
 }

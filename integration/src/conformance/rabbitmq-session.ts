@@ -6,6 +6,7 @@ import type { Progress } from '../progress.ts';
 import type { Proxies } from '../proxies.ts';
 import type { Rabbitmq, RabbitmqNode } from '../rabbitmq.ts';
 import type { ToxiproxyServer } from '../toxiproxy.ts';
+import { networkFaults, NodeFaults } from './faults.ts';
 import { createDriver, type SessionOptions } from './rabbitmq-driver.ts';
 import { placeOf, tracesOf } from './rabbitmq-traces.ts';
 import { telling } from './telling.ts';
@@ -24,8 +25,7 @@ export class RabbitmqSession implements Session {
   readonly #proxies: Proxies | undefined;
   /** It is removed with the session. */
   readonly #made: Topology[] = [];
-  /** How to mend what has a fault, all nodes at the same time: one alone would wait for the others. */
-  #mending: readonly (() => Promise<void>)[] = [];
+  readonly #nodes = new NodeFaults();
   readonly worker: NonNullable<Session['worker']>;
   readonly faults: Session['faults'];
 
@@ -40,10 +40,10 @@ export class RabbitmqSession implements Session {
       proxies === undefined ? { urls: rabbitmq.urls, runBy: process.pid } : { urls: proxies.urls };
     this.worker = { url: new URL('./rabbitmq-driver.js', import.meta.url).href, options };
     this.faults = {
-      ...(proxies === undefined ? {} : networkFaults(proxies)),
-      pause: (on) => (on ? this.#break(rabbitmq.nodes, 'pause', 'unpause') : this.#mend()),
+      ...networkFaults(proxies),
+      pause: (on) => (on ? this.#nodes.break(rabbitmq.nodes, 'pause') : this.#nodes.mend()),
       kill: (extent) => this.#kill(extent),
-      start: () => this.#mend(),
+      start: () => this.#nodes.mend(),
       refuseDeadLane: (queue, on) => this.#refuseDeadLane(queue, on),
     };
   }
@@ -56,7 +56,7 @@ export class RabbitmqSession implements Session {
   async close(_prefix: string, topology: Topology): Promise<void> {
     const { url } = this.#rabbitmq;
     // What a failed scenario broke would fail all that follow.
-    await this.#mend();
+    await this.#nodes.mend();
     await this.#proxies?.close();
     await remove(
       url,
@@ -64,26 +64,15 @@ export class RabbitmqSession implements Session {
     );
   }
 
-  async #break(nodes: readonly RabbitmqNode[], fault: 'kill' | 'pause', mending: 'start' | 'unpause'): Promise<void> {
-    this.#mending = nodes.map((node) => node[mending]);
-    await Promise.all(nodes.map((node) => node[fault]()));
-  }
-
-  async #mend(): Promise<void> {
-    const mending = this.#mending;
-    this.#mending = [];
-    await Promise.all(mending.map((mend) => mend()));
-  }
-
   async #kill(extent: Extent = 'broker'): Promise<void> {
     const { nodes } = this.#rabbitmq;
     if (extent === 'node' && nodes.length > 1) {
       // What was declared a moment ago the node forgets, and gets it back from the others.
-      return this.#break([await this.#leader()], 'kill', 'start');
+      return this.#nodes.break([await this.#leader()], 'kill');
     }
     // What was declared a moment ago would come back empty.
     await this.#rabbitmq.saveQueues();
-    return this.#break(nodes, 'kill', 'start');
+    return this.#nodes.break(nodes, 'kill');
   }
 
   /** The node that leads a queue of this session. */
@@ -109,15 +98,6 @@ export class RabbitmqSession implements Session {
 export async function sweepRabbitmq(url: string, progress: Progress): Promise<void> {
   const swept = await sweepTraces(placeOf(url), (traces) => remove(url, traces));
   if (swept.length > 0) progress(`sweep: removed ${swept.length} queues and exchanges of dead runs`);
-}
-
-function networkFaults(proxies: Proxies): Session['faults'] {
-  return {
-    cut: () => proxies.cut(),
-    blackHole: (on) => proxies.blackHole(on),
-    delay: (ms) => proxies.latency(ms),
-    loseConfirms: (on) => proxies.loseAnswers(on),
-  };
 }
 
 async function remove(url: string, traces: readonly Trace[]): Promise<void> {

@@ -10,6 +10,7 @@ import type { Localemu } from '../localemu.ts';
 import type { Proxy } from '../proxy.ts';
 import { sqsClientSettings, type SqsDescriptor } from '../sqs-server.ts';
 import type { ToxiproxyServer } from '../toxiproxy.ts';
+import { networkFaults } from './faults.ts';
 import { createDriver, type SessionOptions } from './sqs-driver.ts';
 import { removeAll } from './sqs-traces.ts';
 
@@ -52,7 +53,7 @@ export class SqsSession implements Session {
     };
     this.worker = { url: new URL('./sqs-driver.js', import.meta.url).href, options: this.#options };
     this.faults = {
-      ...(proxy === undefined ? {} : networkFaults(proxy)),
+      ...networkFaults(proxy),
       pause: (on) => (on ? server.pause() : server.unpause()),
       ...(localemu === undefined ? { kill: () => server.kill() } : { stop: () => localemu.kill() }),
       start: () => server.start(),
@@ -96,13 +97,4 @@ export class SqsSession implements Session {
 /** What was given is taken for AWS, or for something as complete. */
 function hasTopics({ server, localemu }: SqsServer): boolean {
   return localemu !== undefined || server.containerId === undefined;
-}
-
-function networkFaults(proxy: Proxy): Session['faults'] {
-  return {
-    cut: () => proxy.cut(),
-    blackHole: (on) => proxy.blackHole(on),
-    delay: (ms) => proxy.latency(ms),
-    loseConfirms: (on) => proxy.loseAnswers(on),
-  };
 }

@@ -1,19 +1,13 @@
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
-import {
-  type Delivery,
-  type Lane,
-  type OutgoingMessage,
-  type Queue,
-  type SubscribeOptions,
-  type Subscription,
-  type Topology,
-  WaybillError,
-} from '@waybill/core/driver';
+import type { Delivery, Subscription } from '@waybill/core/driver';
 import { rabbitmq, type RabbitmqDriver, type RabbitmqOptions } from '@waybill/rabbitmq';
-import { afterEach, expect } from 'vitest';
+import { expect } from 'vitest';
 
 import { type Rabbitmq, startRabbitmq } from '../../src/index.ts';
+import { afterwards, type Place, signal, unique } from '../driver-kit.ts';
 import { hasContainers, sharedOldRabbitmq, sharedRabbitmq } from '../shared.ts';
+
+export { afterwards, consume, type Consumer, message, type Place, signal, take, unique, work } from '../driver-kit.ts';
 
 export interface Broker {
   readonly name: string;
@@ -139,16 +133,6 @@ function join([client, upstream]: Pair, rewrite: (answer: Buffer) => Buffer, onC
   upstream.on('data', (data) => client.write(rewrite(data)));
 }
 
-const cleanups: (() => Promise<unknown>)[] = [];
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).toReversed()) await cleanup();
-});
-
-/** Runs after the test, last one first. */
-export function afterwards(cleanup: () => Promise<unknown>): void {
-  cleanups.push(cleanup);
-}
-
 export function start(options: RabbitmqOptions): RabbitmqDriver {
   const driver = rabbitmq(options);
   afterwards(() => driver.close(Date.now() + 2_000));
@@ -159,20 +143,6 @@ export async function proxied(url: string, rewrite?: (answer: Buffer) => Buffer)
   const proxy = await startProxy(url, rewrite);
   afterwards(() => proxy.close());
   return proxy;
-}
-
-let counter = 0;
-
-/** A name that no other test has. */
-export function unique(kind: string): string {
-  counter += 1;
-  return `${kind}-${process.pid}-${Date.now().toString(36)}-${counter}`;
-}
-
-export interface Place {
-  readonly topic: string;
-  readonly queue: Queue;
-  readonly topology: Topology;
 }
 
 /** A queue bound to a topic of its own, applied, and deleted after the test. */
@@ -190,68 +160,6 @@ export async function place(driver: RabbitmqDriver, ordered = false): Promise<Pl
     await channel.close();
   });
   return { topic: topic.name, queue, topology };
-}
-
-export function signal(ms = 15_000): AbortSignal {
-  return AbortSignal.timeout(ms);
-}
-
-export function message(
-  id: string,
-  target: OutgoingMessage['target'],
-  more: Partial<OutgoingMessage> = {},
-): OutgoingMessage {
-  return {
-    target,
-    id,
-    type: 'order.placed',
-    contentType: 'application/json',
-    body: Buffer.from(`{"id":"${id}"}`),
-    headers: {},
-    ...more,
-  };
-}
-
-export function work(queue: Queue): OutgoingMessage['target'] {
-  return { queue: queue.name, lane: 'work' };
-}
-
-export interface Consumer extends Subscription {
-  readonly lost: (readonly Delivery[])[];
-}
-
-export async function consume(
-  driver: RabbitmqDriver,
-  queue: Queue,
-  lane: Lane = 'work',
-  options: Partial<SubscribeOptions> = {},
-): Promise<Consumer> {
-  const lost: (readonly Delivery[])[] = [];
-  const subscription = await driver.subscribe(queue, lane, {
-    maxInFlight: 100,
-    onLost: (deliveries) => lost.push(deliveries),
-    ...options,
-  });
-  afterwards(() => subscription.close(Date.now() + 2_000));
-  return Object.assign(subscription, { lost });
-}
-
-/** Receives exactly `count`, or fails after `ms`. */
-export async function take(subscription: Subscription, count: number, ms = 10_000): Promise<Delivery[]> {
-  const deliveries: Delivery[] = [];
-  const limit = signal(ms);
-  while (deliveries.length < count) {
-    const some = await subscription.receive(count - deliveries.length, limit).catch(async (error: unknown) => {
-      if (!WaybillError.is(error) || !error.retryable) throw error;
-      await new Promise((resolve) => setTimeout(resolve, 50));
-      return [];
-    });
-    if (some.length === 0 && limit.aborted) {
-      throw new Error(`${deliveries.length} of ${count} deliveries came within ${ms} ms`);
-    }
-    deliveries.push(...some);
-  }
-  return deliveries;
 }
 
 export function idOf(delivery: Delivery): string {

@@ -114,21 +114,27 @@ containerTest('a cluster has three nodes, and what one confirmed the next ones h
   expect(message).toMatchObject({ content: Buffer.from('everywhere') });
 });
 
-containerTest('the leader of a queue is another one once it is killed, and the node takes part again', async () => {
-  const client = await openClient(cluster.url);
-  const leader = await cluster.leaderOf(client.queue);
-  await kill(leader);
-  const withinMs = 20_000;
-  await eventually(async () => expect((await cluster.leaderOf(client.queue)).name).not.toBe(leader.name), { withinMs });
-  await bringBack();
-  const next = await cluster.leaderOf(client.queue);
-  await publish({ ...(await openClient(leader.url)), queue: client.queue }, 'after');
-  await kill(next);
-  const [survivor] = others(next);
-  const { channel } = await openClient(survivor?.url ?? '');
-  const message = await eventually(() => channel.get(client.queue, { noAck: true }), { withinMs });
-  expect(message).toMatchObject({ content: Buffer.from('after') });
-});
+containerTest(
+  'the leader of a queue is another one once it is killed, and the node takes part again',
+  { timeout: 120_000 },
+  async () => {
+    const client = await openClient(cluster.url);
+    const leader = await cluster.leaderOf(client.queue);
+    await kill(leader);
+    const withinMs = 40_000;
+    await eventually(async () => expect((await cluster.leaderOf(client.queue)).name).not.toBe(leader.name), {
+      withinMs,
+    });
+    await bringBack();
+    const next = await cluster.leaderOf(client.queue);
+    await publish({ ...(await openClient(leader.url)), queue: client.queue }, 'after');
+    await kill(next);
+    const [survivor] = others(next);
+    const { channel } = await openClient(survivor?.url ?? '');
+    const message = await eventually(() => channel.get(client.queue, { noAck: true }), { withinMs });
+    expect(message).toMatchObject({ content: Buffer.from('after') });
+  },
+);
 
 containerTest(
   'a publisher and a consumer on the node that leads their queue go on with another when it is killed',

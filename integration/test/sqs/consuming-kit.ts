@@ -1,16 +1,10 @@
-import {
-  type BatchError,
-  type Delivery,
-  type Lane,
-  type OutgoingMessage,
-  type Queue,
-  type Subscription,
-  WaybillError,
-} from '@waybill/core/driver';
+import type { BatchError, Delivery, OutgoingMessage, Queue, Subscription } from '@waybill/core/driver';
 import { sqs, type SqsDriver, type SqsOptions } from '@waybill/sqs';
-import { onTestFinished } from 'vitest';
 
+import { afterwards, signal } from '../driver-kit.ts';
 import { type TestServer, optionsFor, elasticmqServer, localemuServer, uniqueName } from './kit.ts';
+
+export { consume, signal, take, work } from '../driver-kit.ts';
 
 export type Server = TestServer;
 
@@ -22,7 +16,7 @@ export function servers(): readonly Server[] {
 /** A driver that is closed after the test; its polls are short, so that closing does not wait for them. */
 export function start(server: Server, options: SqsOptions = {}): SqsDriver {
   const driver = sqs({ ...optionsFor(server), pollSeconds: 1, ...options });
-  onTestFinished(() => driver.close(Date.now() + 2_000));
+  afterwards(() => driver.close(Date.now() + 2_000));
   return driver;
 }
 
@@ -31,10 +25,6 @@ export async function place(driver: SqsDriver, ordered = false): Promise<Queue> 
   const queue = { name: uniqueName('work'), ordered, bindings: [] };
   await driver.admin.apply({ topics: [], queues: [queue] }, signal());
   return queue;
-}
-
-export function signal(ms = 15_000): AbortSignal {
-  return AbortSignal.timeout(ms);
 }
 
 export function message(id: string, target: OutgoingMessage['target'], more: Partial<OutgoingMessage> = {}) {
@@ -57,10 +47,6 @@ export function many(
   return Array.from({ length: count }, (_, index) => message(`m${index}`, target, more(index)));
 }
 
-export function work({ name }: Queue): OutgoingMessage['target'] {
-  return { queue: name, lane: 'work' };
-}
-
 export function dead({ name }: Queue): OutgoingMessage['target'] {
   return { queue: name, lane: 'dead' };
 }
@@ -70,30 +56,6 @@ export async function sendAll(driver: SqsDriver, messages: readonly OutgoingMess
   for (let from = 0; from < messages.length; from += 100) {
     await driver.send(messages.slice(from, from + 100), signal());
   }
-}
-
-export async function consume(driver: SqsDriver, queue: Queue, lane: Lane = 'work'): Promise<Subscription> {
-  const subscription = await driver.subscribe(queue, lane, { maxInFlight: 100, onLost: () => undefined });
-  onTestFinished(() => subscription.close(Date.now() + 2_000));
-  return subscription;
-}
-
-/** Receives exactly `count`, or fails after `ms`. */
-export async function take(subscription: Subscription, count: number, ms = 10_000): Promise<Delivery[]> {
-  const deliveries: Delivery[] = [];
-  const limit = signal(ms);
-  while (deliveries.length < count) {
-    const some = await subscription.receive(count - deliveries.length, limit).catch(async (error: unknown) => {
-      if (!WaybillError.is(error) || !error.retryable) throw error;
-      await new Promise((resolve) => setTimeout(resolve, 50));
-      return [];
-    });
-    if (some.length === 0 && limit.aborted) {
-      throw new Error(`${deliveries.length} of ${count} deliveries came within ${ms} ms`);
-    }
-    deliveries.push(...some);
-  }
-  return deliveries;
 }
 
 /** What comes within `ms`. */

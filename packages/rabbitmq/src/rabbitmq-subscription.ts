@@ -48,7 +48,6 @@ export class RabbitmqSubscription implements Subscription {
   #consumerTag = '';
   #opening: Promise<void> | undefined;
   #unlock: () => Promise<void> = unlocked;
-  #receiving = false;
   /** While a resize waits for the broker: what still comes, for nobody to receive. */
   #unasked: Received[] | undefined;
   #closed = false;
@@ -79,7 +78,7 @@ export class RabbitmqSubscription implements Subscription {
       }
     }
     const { trial } = this.#source;
-    const deliveries = await this.#wait(max, signal);
+    const deliveries = await this.#inbox.receive(max, signal);
     if (trial === undefined || deliveries.every(({ deliveries: count }) => count < SUSPECT_FROM)) return deliveries;
     for (const delivery of deliveries) await trial.judge(delivery, this.#maxInFlight === 1);
     const held = deliveries.filter((delivery) => this.#session?.has(delivery) === true);
@@ -183,7 +182,8 @@ export class RabbitmqSubscription implements Subscription {
     const unread = new Set<Delivery>(this.#inbox.clear());
     const lost = session.clear().filter((delivery) => !unread.has(delivery));
     void this.#release();
-    if (this.#receiving) this.#inbox.fail(error);
+    // Where nobody waits the next call opens again.
+    if (this.#inbox.waiting) this.#inbox.fail(error);
     if (lost.length > 0) this.#onLost(lost, error);
   }
 
@@ -195,15 +195,6 @@ export class RabbitmqSubscription implements Subscription {
 
   get #window(): number {
     return this.#source.trial === undefined ? Math.min(this.#maxInFlight, LARGEST_PREFETCH) : ORDERED_WINDOW;
-  }
-
-  async #wait(max: number, signal: AbortSignal): Promise<readonly Received[]> {
-    this.#receiving = true;
-    try {
-      return await this.#inbox.receive(max, signal);
-    } finally {
-      this.#receiving = false;
-    }
   }
 
   /** On an ordered queue what is released stays here, where it keeps its place. */

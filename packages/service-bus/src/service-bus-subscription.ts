@@ -59,7 +59,6 @@ export class ServiceBusSubscription implements Subscription {
   readonly #spreading = new Set<ReceiverLink>();
   #maxInFlight: number;
   #opening: Promise<void> | undefined;
-  #receiving = false;
   #closed = false;
   /**
    * Half the window is asked for at any time, the rest only now and then, and briefly: what a process has asked for and
@@ -93,12 +92,7 @@ export class ServiceBusSubscription implements Subscription {
         throw cause;
       }
     }
-    this.#receiving = true;
-    try {
-      return await this.#inbox.receive(max, signal);
-    } finally {
-      this.#receiving = false;
-    }
+    return this.#inbox.receive(max, signal);
   }
 
   async settle(batch: readonly Settlement[]): Promise<void> {
@@ -210,10 +204,8 @@ export class ServiceBusSubscription implements Subscription {
     this.#retired.delete(link);
     if (this.#links.get(place.path) !== link) return;
     this.#links.delete(place.path);
-    if (!this.#receiving) return;
-    // Said once: the next call opens again.
-    this.#receiving = false;
-    this.#inbox.fail(linkLost(cause, place.path));
+    // Where nobody waits the next call opens again.
+    if (this.#inbox.waiting) this.#inbox.fail(linkLost(cause, place.path));
   }
 
   #forget(delivery: Delivery): void {
@@ -233,7 +225,7 @@ export class ServiceBusSubscription implements Subscription {
   #lookAfter(): void {
     systemClock.after(LOOK_MS, () => {
       if (this.#closed) return;
-      const isWaiting = this.#receiving && this.#inbox.size === 0 && this.#links.size > 0;
+      const isWaiting = this.#inbox.waiting && this.#inbox.size === 0 && this.#links.size > 0;
       if (isWaiting) void this.#look().catch(() => undefined);
       this.#lookAfter();
     });

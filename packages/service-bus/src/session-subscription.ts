@@ -31,7 +31,6 @@ export class SessionSubscription implements Subscription {
   readonly #inbox = new Inbox<Delivery>();
   readonly #held = new Map<Delivery, SessionLink>();
   #opening: Promise<void> | undefined;
-  #receiving = false;
   #closed = false;
 
   constructor(connection: ServiceBusConnection, queue: string, { maxInFlight, onLost }: SubscribeOptions) {
@@ -65,12 +64,7 @@ export class SessionSubscription implements Subscription {
         throw cause;
       }
     }
-    this.#receiving = true;
-    try {
-      return await this.#inbox.receive(max, signal);
-    } finally {
-      this.#receiving = false;
-    }
+    return this.#inbox.receive(max, signal);
   }
 
   async settle(batch: readonly Settlement[]): Promise<void> {
@@ -205,9 +199,7 @@ export class SessionSubscription implements Subscription {
   }
 
   #fail(cause: WaybillError): void {
-    if (!this.#receiving) return;
-    // Said once: the next call opens again.
-    this.#receiving = false;
-    this.#inbox.fail(linkLost(cause, this.#queue));
+    // Where nobody waits the next call opens again.
+    if (this.#inbox.waiting) this.#inbox.fail(linkLost(cause, this.#queue));
   }
 }

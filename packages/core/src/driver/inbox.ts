@@ -11,6 +11,11 @@ export class Inbox<T> {
     return this.#items.length;
   }
 
+  /** Whether a `receive` waits. */
+  get waiting(): boolean {
+    return this.#waiter !== undefined;
+  }
+
   push(item: T): void {
     this.#items.push(item);
     if (this.#waiter === undefined || this.#scheduled) return;

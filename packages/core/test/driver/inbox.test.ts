@@ -152,6 +152,16 @@ describe('fail', () => {
     await expect(received).rejects.toBe(error);
   });
 
+  it('tells whether one waits', async () => {
+    const inbox = new Inbox<number>();
+    expect(inbox.waiting).toBe(false);
+    const received = inbox.receive(1, new AbortController().signal);
+    expect(inbox.waiting).toBe(true);
+    inbox.fail(new Error('gone'));
+    expect(inbox.waiting).toBe(false);
+    await expect(received).rejects.toThrow('gone');
+  });
+
   it('rejects the next receive, once', async () => {
     const inbox = new Inbox<number>();
     const error = new WaybillError('UNAVAILABLE', 'the channel is gone');
