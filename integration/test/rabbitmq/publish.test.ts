@@ -1,6 +1,7 @@
+import { Socket } from 'node:net';
 import type { BatchError, OutgoingMessage, Queue } from '@waybill/core/driver';
 import type { RabbitmqDriver } from '@waybill/rabbitmq';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import {
   afterwards,
   brokers,
@@ -38,6 +39,20 @@ async function idsIn(driver: RabbitmqDriver, queue: Queue, count: number): Promi
 }
 
 describe.each(brokers())('publish, $name', (broker) => {
+  // amqplib's socket is not in its types: were it elsewhere, each message would be a write of its own.
+  test('a batch takes few writes to the socket', async () => {
+    const driver = start({ url: broker.url });
+    const { queue } = await place(driver);
+    const batch = Array.from({ length: 500 }, (_, index) => message(`m${index}`, work(queue)));
+    await driver.send(batch, signal());
+    const written = [vi.spyOn(Socket.prototype, '_write'), vi.spyOn(Socket.prototype, '_writev' as '_write')];
+    await driver.send(batch, signal());
+    const writes = written.reduce((sum, { mock }) => sum + mock.calls.length, 0);
+    for (const each of written) each.mockRestore();
+    expect(writes).toBeGreaterThan(0);
+    expect(writes).toBeLessThan(50);
+  });
+
   test('a batch is stored in its order, persistent, with its properties', async () => {
     const driver = start({ url: broker.url });
     const { queue, topic } = await place(driver);
