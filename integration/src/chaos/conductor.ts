@@ -56,7 +56,7 @@ export async function runChaos({ harness, messages, seconds, seed, only = [], mu
   const problems = new Problems();
   const workload = new Workload(messages, seed);
   const crew = new Crew({ workload, journal, folder, module, prefix, durationMs, mutant });
-  const abandon = abandonOnSignal(crew);
+  const abandon = abandonOnSignal(crew, harness);
   try {
     await bus.provision();
     await perform({ bus, crew, plan, problems, journal, session, folder });
@@ -128,10 +128,12 @@ async function followPlan(
   await Promise.all(beside);
 }
 
-/** Frozen processes would outlive this one. Returns how to stop watching. */
-function abandonOnSignal(crew: Crew): () => void {
+/** Frozen processes and containers would outlive this one. Returns how to stop watching. */
+function abandonOnSignal(crew: Crew, harness: Harness): () => void {
   const abandon = (): void => {
-    void Promise.all(crew.members.map((member) => member.abandon())).then(() => process.exit(130));
+    void Promise.all(crew.members.map((member) => member.abandon()))
+      .then(() => harness.close())
+      .finally(() => process.exit(130));
   };
   process.once('SIGINT', abandon);
   process.once('SIGTERM', abandon);
