@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import {
   type Admin,
   type Driver,
@@ -74,7 +75,8 @@ class InProcessDriver implements MemoryDriver {
     }
     const open = this.connection.sendGate.pass(batch.length, totalBytes(batch));
     storeBatch(this.connection, batch);
-    await (open ?? this.broker.breathe());
+    // A broker takes a turn at least: a loop that publishes lets everything else have its turn.
+    await (open ?? nextTurn());
   }
 
   async subscribe(wanted: Queue, lane: Lane, options: SubscribeOptions): Promise<Subscription> {

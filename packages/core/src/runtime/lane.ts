@@ -100,7 +100,7 @@ export class Lane {
     return rest;
   }
 
-  // One turn later: everything that this turn publishes goes out together.
+  // After all that this turn does, and before the next: everything that it publishes goes out together, and no turn is waited for.
   #schedule(): void {
     if (this.#scheduled || this.#call !== undefined) return;
     this.#scheduled = true;
@@ -111,7 +111,7 @@ export class Lane {
       this.#send();
     };
     if (wait > 0) clock.after(wait, run);
-    else setImmediate(run);
+    else process.nextTick(run);
   }
 
   #send(): void {
