@@ -7,7 +7,7 @@ import { type Rabbitmq, startRabbitmq } from '../../src/index.ts';
 import { afterwards, type Place, signal, unique } from '../driver-kit.ts';
 import { hasContainers, sharedOldRabbitmq, sharedRabbitmq } from '../shared.ts';
 
-export { afterwards, consume, type Consumer, message, type Place, signal, take, unique, work } from '../driver-kit.ts';
+export { afterwards, consume, message, type Place, signal, take, unique, work } from '../driver-kit.ts';
 
 export interface Broker {
   readonly name: string;

@@ -5,7 +5,7 @@ import { afterAll, beforeAll } from 'vitest';
 import { type OwnServiceBusStandin, startServiceBusStandin } from '../../src/service-bus-standin.ts';
 import { afterwards, message, type Place, signal, unique, work } from '../driver-kit.ts';
 
-export { afterwards, consume, type Consumer, message, type Place, signal, take, unique, work } from '../driver-kit.ts';
+export { afterwards, consume, message, type Place, signal, take, unique, work } from '../driver-kit.ts';
 
 /** A stand-in for the tests of a file; it is there once they run. */
 export function ownStandin(): { readonly broker: OwnServiceBusStandin } {
