@@ -15,9 +15,10 @@ export default defineConfig({
     ],
   },
   test: {
-    testTimeout: 10_000,
-    hookTimeout: 10_000,
-    teardownTimeout: 5_000,
+    // For what never ends: a machine may be slow.
+    testTimeout: 40_000,
+    hookTimeout: 40_000,
+    teardownTimeout: 10_000,
     // A process per file: a test that leaves something behind harms no other, and its heap is its own.
     pool: 'forks',
     projects: [

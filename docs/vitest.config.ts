@@ -5,6 +5,6 @@ export default defineConfig({
     name: 'docs',
     include: ['test/**/*.test.ts'],
     // Each test runs the built demo as a process of its own.
-    testTimeout: 60_000,
+    testTimeout: 180_000,
   },
 });

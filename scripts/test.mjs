@@ -81,7 +81,8 @@ async function withBrokers(tally, stages, filter) {
     if (stage === 'conformance') {
       if (filter.length === 0) await quickSets(tally);
     } else if (existsSync(join(root, stage, 'vitest.config.ts'))) {
-      await tests(tally, { name: `${stage} tests`, cwd: join(root, stage), live: stages.length === 1 }, filter);
+      const options = { name: `${stage} tests`, cwd: join(root, stage), live: stages.length === 1, again: true };
+      await tests(tally, options, filter);
     } else {
       tally.note(`${stage} tests: ${stage}/vitest.config.ts does not exist, so there are none`);
     }
@@ -93,8 +94,7 @@ async function quickSets(tally) {
   const subjects = quickSubjects(SUBJECTS, process.env);
   await tally.stage(`conformance, quick set of ${subjects.map(({ name }) => name).join(', ')}`, async () => {
     const runs = await runConformance(subjects, { quick: true, again: true });
-    for (const { subject, triedAgain = [] } of runs)
-      if (triedAgain.length > 0) tally.note(`${subject.name}: tried twice: ${triedAgain.join(', ')}`);
+    for (const { subject, triedAgain } of runs) noteSecondTries(tally, subject.name, triedAgain);
     const bad = runs.filter(({ code }) => code !== 0);
     return { ...countRuns(runs), output: bad.map(({ subject, output }) => `${subject.name}\n${output}`).join('\n') };
   });
@@ -103,5 +103,13 @@ async function quickSets(tally) {
 function tests(tally, options, filter = []) {
   const name = options.name.replaceAll(/[^\w.]+/g, '-');
   const args = filter.length > 0 ? ['--passWithNoTests', ...filter] : [];
-  return tally.stage(options.name, () => runVitest({ ...options, name, args }));
+  return tally.stage(options.name, async () => {
+    const result = await runVitest({ ...options, name, args });
+    noteSecondTries(tally, options.name, result.triedAgain);
+    return result;
+  });
+}
+
+function noteSecondTries(tally, name, triedAgain = []) {
+  if (triedAgain.length > 0) tally.note(`${name}: tried twice: ${triedAgain.join(', ')}`);
 }

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
 export interface EventuallyOptions {
-  /** How long to try. @default 10000 */
+  /** How long to try. @default 30000 */
   readonly withinMs?: number;
   /** Pause between two tries. @default 50 */
   readonly everyMs?: number;
@@ -15,7 +15,7 @@ export async function eventually<T>(
   check: () => T | Promise<T>,
   options: EventuallyOptions = {},
 ): Promise<Exclude<T, false>> {
-  const withinMs = options.withinMs ?? 10_000;
+  const withinMs = options.withinMs ?? 30_000;
   const deadline = Date.now() + withinMs;
   let tries = 0;
   let failure: unknown = new Error('the check did not end');

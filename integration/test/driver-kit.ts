@@ -81,7 +81,7 @@ export async function consume(
 }
 
 /** Receives exactly `count`, or fails after `ms`. */
-export async function take(subscription: Subscription, count: number, ms = 10_000): Promise<Delivery[]> {
+export async function take(subscription: Subscription, count: number, ms = 30_000): Promise<Delivery[]> {
   const deliveries: Delivery[] = [];
   const limit = signal(ms);
   while (deliveries.length < count) {

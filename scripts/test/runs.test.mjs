@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest';
 import { otherNodes } from '../nodes.mjs';
 import { runSteps } from '../steps.mjs';
 import { Tally } from '../tally.mjs';
-import { count } from '../vitest.mjs';
+import { count, filesToTryAgain, withSecondTry } from '../vitest.mjs';
 
 const silent = () => {};
 
@@ -46,6 +46,38 @@ describe('a vitest run', () => {
   test('counts a file that does not load', () => {
     const broken = { status: 'failed', assertionResults: [] };
     expect(count({ ...report, numFailedTests: 1, testResults: [broken] }, 1).failed).toBe(2);
+  });
+});
+
+describe('the second try of a vitest run', () => {
+  const file = (name, ...statuses) => ({
+    name,
+    status: statuses.includes('failed') || statuses.length === 0 ? 'failed' : 'passed',
+    assertionResults: statuses.map((status) => ({ status })),
+  });
+  const first = {
+    report: { testResults: [file('/a', 'passed', 'skipped'), file('/b', 'passed', 'failed')] },
+    output: '',
+  };
+
+  test('is of the files with a failed test, and of none where a file does not load', () => {
+    expect(filesToTryAgain(first.report)).toEqual(['/b']);
+    expect(filesToTryAgain({ testResults: [...first.report.testResults, file('/c')] })).toEqual([]);
+    expect(filesToTryAgain(undefined)).toEqual([]);
+  });
+
+  test('decides about those files', () => {
+    const good = { report: { testResults: [file('/b', 'passed', 'passed')] }, code: 0, output: 'fine' };
+    const tried = withSecondTry(first, good);
+    expect(count(tried.report, tried.code)).toEqual({ passed: 3, failed: 0, skipped: 1 });
+    const bad = { report: { testResults: [file('/b', 'failed', 'passed')] }, code: 1, output: 'no' };
+    const failed = withSecondTry(first, bad);
+    expect(count(failed.report, failed.code)).toEqual({ passed: 2, failed: 1, skipped: 1 });
+  });
+
+  test('that comes to nothing leaves the first', () => {
+    const failed = withSecondTry(first, { report: undefined, code: 1, output: '' });
+    expect(count(failed.report, failed.code)).toEqual({ passed: 2, failed: 1, skipped: 1 });
   });
 });
 

@@ -73,13 +73,17 @@ async function verdictOn(mutant: Mutant): Promise<boolean> {
 
 const startedAt = Date.now();
 const waiting = [...mutants];
+const survivors: Mutant[] = [];
 let caught = 0;
 const next = async (): Promise<void> => {
   for (let mutant = waiting.shift(); mutant !== undefined; mutant = waiting.shift()) {
     if (await verdictOn(mutant)) caught += 1;
+    else survivors.push(mutant);
   }
 };
 await Promise.all(Array.from({ length: AT_ONCE[broker] }, next));
+// Once more with the machine to themselves: some defects show in races, which a busy machine decides otherwise.
+for (const mutant of survivors) if (await verdictOn(mutant)) caught += 1;
 
 const failing = new Set(MUTANTS.flatMap(({ caughtBy }) => caughtBy));
 const unproven = SCENARIOS.filter(({ id }) => !failing.has(id));

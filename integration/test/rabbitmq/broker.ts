@@ -175,7 +175,7 @@ export async function settleAll(
 }
 
 /** Tries until `check` throws no more. */
-export async function eventually<T>(check: () => Promise<T> | T, ms = 10_000): Promise<T> {
+export async function eventually<T>(check: () => Promise<T> | T, ms = 30_000): Promise<T> {
   for (const until = Date.now() + ms; ;) {
     try {
       return await check();

@@ -132,6 +132,11 @@ export class Admission {
     this.#suspects = this.#suspects.filter((task) => !task.lost);
   }
 
+  /** The broker hands out a lost one again: its successors, though still ours, would overtake it here. */
+  releaseBehind(lost: Task): void {
+    for (const task of this.#options.scheduler.behind(lost)) if (!task.lost && !task.ending) this.release(task);
+  }
+
   release(task: Task): void {
     task.ending = true;
     this.#remembered.add(task);

@@ -32,6 +32,11 @@ export class Fifo<T> {
     return item;
   }
 
+  /** First to last. */
+  *[Symbol.iterator](): Generator<T> {
+    for (let place = this.#head; place < this.#tail; place += 1) yield this.#items[place] as T;
+  }
+
   clear(): void {
     this.#items = [];
     this.#head = this.#tail = 0;

@@ -58,8 +58,19 @@ export class Leases {
     }
     if (expired.length > 0) {
       this.#options.onLost(expired, new WaybillError('LEASE_LOST', 'The lease ran out and could not be renewed.'));
+      this.#letGo(expired);
     }
     if (due) this.#ask();
+  }
+
+  /** A broker that takes them for ours all the same would keep them from everyone, and hand out what is behind them. */
+  #letGo(tasks: readonly Task[]): void {
+    const { batch } = this.#options;
+    for (let start = 0; start < tasks.length; start += batch) {
+      const part = tasks.slice(start, start + batch).map(({ delivery }) => ({ delivery, action: 'release' }) as const);
+      // Whoever is not told, or knows better, hands them out when their leases have run out there.
+      this.#subscription?.settle(part).catch(() => undefined);
+    }
   }
 
   #ask(): void {

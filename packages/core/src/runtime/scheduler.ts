@@ -47,6 +47,13 @@ export class Scheduler {
     return key !== undefined && this.#chains.has(key);
   }
 
+  /** What waits for it: the rest of its chain. */
+  behind(task: Task): readonly Task[] {
+    const chain = task.chainKey === undefined ? [] : [...(this.#chains.get(task.chainKey) ?? [])];
+    const place = chain.indexOf(task);
+    return place < 0 ? [] : chain.slice(place + 1);
+  }
+
   /** `dueAt`: not before then, and its chain waits for it. */
   add(task: Task, dueAt?: number): void {
     if (task.chainKey !== undefined) {

@@ -143,6 +143,21 @@ describe('a lease that', () => {
     expect(seen('lease-lost')).toMatchObject([{ queue: 'notes', count: 1, error: { code: 'LEASE_LOST' } }]);
   });
 
+  it('that ran out is given back, so that no broker keeps it for a process that has given it up', async () => {
+    const world = new World({ leaseMs: LEASE, limits: { settle: { count: 2 } } });
+    const { bus, seam } = await notesOf(world, () => new Promise(() => undefined));
+    await warmUp(() => bus.publish(Noted, { n: -1 }), world.time);
+    await world.time.advance(10);
+    for (const n of [1, 2, 3]) await bus.publish(Noted, { n });
+    await world.time.advance(10);
+    seam.settlements.length = 0;
+    seam.beforeExtend = () => Promise.reject(unavailable());
+    await world.time.advance(LEASE + 2_500);
+    expect(seam.settlements).toEqual([]);
+    await world.time.advance(1_500);
+    expect(seam.settlements.map(({ action }) => action)).toEqual(['release', 'release', 'release']);
+  });
+
   it('ran out is asked about before an outcome goes to the broker', async () => {
     const world = new World({ leaseMs: LEASE, capabilities: { reject: 'none' } });
     const { bus, seam } = await notesOf(world, async (n) => {

@@ -211,6 +211,25 @@ describe('a crash', () => {
     expect(seen('lease-lost')).toMatchObject([{ count: 3 }]);
   });
 
+  it('gives back what is still its own behind what it lost', async () => {
+    const world = new World({ leaseMs: 10_000 });
+    const { open, place, seam, names, consumer } = await ledgerOf(world, (name, { redelivered }) =>
+      fails(name === 'a:1' && !redelivered),
+    );
+    await open();
+    await place('a', 1);
+    await world.time.advance(4_500);
+    for (const n of [2, 3]) await place('a', n);
+    await world.time.advance(10);
+    seam.beforeExtend = () => Promise.reject(unavailable());
+    await world.time.advance(9_500);
+    seam.beforeExtend = undefined;
+    await world.time.advance(30_000);
+    expect(names().filter((run) => !run.startsWith('a:1'))).toEqual(['a:2/1', 'a:3/1']);
+    expect(names().at(-3)).toMatch(/^a:1/);
+    expect(consumer.health()).toMatchObject({ held: 0, running: 0 });
+  });
+
   it('leaves nothing to a process whose leases ran out', async () => {
     const world = new World({ leaseMs: 10_000 });
     const first = await ledgerOf(world, (name) => fails(name === 'a:1'));
