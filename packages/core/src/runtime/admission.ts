@@ -127,14 +127,15 @@ export class Admission {
     this.#suspects = [];
   }
 
-  /** Lost deliveries are suspects no longer. */
-  forgetLost(): void {
+  /**
+   * Lost deliveries are suspects no longer. The broker hands them out again: their successors, though still ours, would
+   * overtake them here, and go back.
+   */
+  forget(lost: readonly Task[]): void {
+    const { scheduler } = this.#options;
     this.#suspects = this.#suspects.filter((task) => !task.lost);
-  }
-
-  /** The broker hands out a lost one again: its successors, though still ours, would overtake it here. */
-  releaseBehind(lost: Task): void {
-    for (const task of this.#options.scheduler.behind(lost)) if (!task.lost && !task.ending) this.release(task);
+    for (const task of lost.flatMap((each) => scheduler.behind(each)))
+      if (!task.lost && !task.ending) this.release(task);
   }
 
   release(task: Task): void {

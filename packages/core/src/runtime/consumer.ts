@@ -229,12 +229,11 @@ export class QueueConsumer {
     if (lost.length === 0) return;
     // All of them first: else the end of one starts its successor, which is lost too.
     for (const task of lost) task.lost = true;
-    for (const task of lost) this.#admission.releaseBehind(task);
+    this.#admission.forget(lost);
     for (const task of lost) {
       if (task.running) task.abort(cause);
       else this.#scheduler.done(task);
     }
-    this.#admission.forgetLost();
     this.#options.observe?.({ name: 'lease-lost', queue: this.#options.name, count: lost.length, error: cause });
     this.#poke();
     this.#changed();
