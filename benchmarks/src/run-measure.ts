@@ -76,6 +76,8 @@ async function publishOneByOne({ side, setting, messages }: Task): Promise<Resul
   const publish = async (count: number): Promise<void> => {
     for (let index = 0; index < count; index += 1) await publisher.publish(make(FIRST_SEQUENCE + index));
   };
+  // Enough for all to be compiled; one by one that many would take longer than what is measured.
+  await pump(publisher, WARM_UP, make);
   await publish(messages);
   const end = begin();
   await publish(messages);

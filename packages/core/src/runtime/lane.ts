@@ -15,6 +15,8 @@ export interface LaneOptions {
 }
 
 export interface LaneOwner {
+  /** Accepted and not yet stored or failed, of all lanes. */
+  readonly pending: number;
   finished(lane: Lane, batch: readonly Entry[], startedAt: number, error: unknown): void;
   dropped(entry: Entry): void;
 }
@@ -24,6 +26,9 @@ interface Call {
   readonly startedAt: number;
   readonly batch: readonly Entry[];
 }
+
+/** Above it a larger batch is worth a turn of the event loop: nobody waits for one message. */
+const MANY_PENDING = 32;
 
 /** One stream of batches to the driver, with one call open at a time. What gathers meanwhile is the next batch. */
 export class Lane {
@@ -100,7 +105,7 @@ export class Lane {
     return rest;
   }
 
-  // After all that this turn does, and before the next: everything that it publishes goes out together, and no turn is waited for.
+  // At the end of this turn, with all that it publishes. Where many are under way others are about to come: they go out together.
   #schedule(): void {
     if (this.#scheduled || this.#call !== undefined) return;
     this.#scheduled = true;
@@ -111,6 +116,7 @@ export class Lane {
       this.#send();
     };
     if (wait > 0) clock.after(wait, run);
+    else if (this.#owner.pending > MANY_PENDING) setImmediate(run);
     else process.nextTick(run);
   }
 
