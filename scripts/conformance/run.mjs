@@ -39,23 +39,29 @@ function onlyThese(ids) {
 async function secondTries(runs, live) {
   const tried = [];
   for (const run of runs) {
-    // Another code than 1 is of something that no scenario told.
-    const ids = run.code === 1 ? failuresOf(run) : [];
-    tried.push(ids.length === 0 ? run : withSecondTry(run, await runOne(run.subject, onlyThese(ids), live)));
+    let latest = run;
+    // Another code than 1 is of something that no scenario told. One by one: beside others they might fail again.
+    for (const id of run.code === 1 ? failuresOf(run) : []) {
+      latest = withSecondTry(latest, await runOne(run.subject, onlyThese([id]), live));
+    }
+    tried.push(latest);
   }
   return tried;
 }
 
-/** A run with what its failed scenarios did when they were tried once more. */
+/** A run with what one of its failed scenarios did when it was tried once more. */
 export function withSecondTry(first, second) {
   const later = new Map(second.report?.results.map((result) => [result.scenario, result]));
-  const results = first.report.results.map((result) => later.get(result.scenario) ?? result);
+  const report = {
+    ...first.report,
+    results: first.report.results.map((result) => later.get(result.scenario) ?? result),
+  };
   return {
     ...first,
-    report: { ...first.report, results },
+    report,
     output: `${first.output}The second try of what failed:\n${second.output}`,
-    code: second.code,
-    triedAgain: failuresOf(first),
+    code: Math.max(second.code, failuresOf({ report }).length > 0 ? 1 : 0),
+    triedAgain: first.triedAgain ?? failuresOf(first),
   };
 }
 

@@ -173,6 +173,11 @@ describe('counts of runs', () => {
     expect(countRuns([fine])).toEqual({ passed: 2, failed: 0, skipped: 0 });
     const bad = withSecondTry(first, { report: report('memory', { one: 'failed' }), code: 1, output: '' });
     expect(countRuns([bad])).toEqual({ passed: 1, failed: 1, skipped: 0 });
+    const both = { report: report('memory', { one: 'failed', two: 'failed' }), code: 1, output: '' };
+    const half = withSecondTry(both, { report: report('memory', { one: 'passed' }), code: 0, output: '' });
+    expect([half.code, half.triedAgain]).toEqual([1, ['one', 'two']]);
+    const whole = withSecondTry(half, { report: report('memory', { two: 'passed' }), code: 0, output: '' });
+    expect([whole.code, whole.triedAgain]).toEqual([0, ['one', 'two']]);
     const gone = withSecondTry(first, { report: undefined, code: 2, output: '' });
     expect(countRuns([gone])).toEqual({ passed: 1, failed: 1, skipped: 0 });
   });

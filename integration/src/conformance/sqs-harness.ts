@@ -37,6 +37,8 @@ const SLOW = 'with a thousand groups in flight a request takes seconds there; Lo
 export function elasticmqHarness(): Harness {
   return {
     ...sqsHarness(startQueues),
+    // More of them have it answer in tens of seconds.
+    parallel: 2,
     faults: [...NETWORK, 'kill', 'start', 'refuseDeadLane', ...PROCESSES],
     without: { 'wrong-password': 'it takes every key', stop: 'it is killed' },
     except: { 'recovery-broker-killed': REORDERS, 'churn-order': REORDERS, 'order-full-window': SLOW },
