@@ -77,7 +77,7 @@ async function publishOneByOne({ side, setting, messages }: Task): Promise<Resul
     for (let index = 0; index < count; index += 1) await publisher.publish(make(FIRST_SEQUENCE + index));
   };
   // Enough for all to be compiled; one by one that many would take longer than what is measured.
-  await pump(publisher, WARM_UP, make);
+  await pump(publisher, Math.min(WARM_UP, 3 * messages), make);
   await publish(messages);
   const end = begin();
   await publish(messages);
