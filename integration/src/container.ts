@@ -25,7 +25,8 @@ export function controlContainer(id: string): ContainerControl {
     kill: () => order('kill', '--signal', 'KILL'),
     start: () => order('start'),
     restart: () => order('restart', '--time', '30'),
-    pause: () => order('pause'),
+    // Freezing fails now and then on a busy machine ("unable to freeze"), which leaves the container running.
+    pause: () => eventually(() => order('pause'), { everyMs: 500 }),
     unpause: () => order('unpause'),
     exec: (command) => output('docker', ['exec', id, ...command]),
     stop: () => order('rm', '--force', '--volumes'),

@@ -180,20 +180,23 @@ interface Right {
   readonly operation: 'READ' | 'WRITE' | 'DESCRIBE';
 }
 
-/** Gives the guest rights for everything whose name begins so. */
+/** Gives the guest rights for everything whose name begins so. Resolves once the broker goes by them. */
 async function allow(...rights: readonly Right[]): Promise<void> {
   const admin = await openAdmin({ brokers: [...server.brokers] });
-  await admin.createAcls({
-    acl: rights.map(({ kind, name, operation }) => ({
-      resourceType: kind === 'topic' ? AclResourceTypes.TOPIC : AclResourceTypes.GROUP,
-      resourceName: name,
-      resourcePatternType: ResourcePatternTypes.PREFIXED,
-      principal: `User:${kafkaGuest}`,
-      host: '*',
-      operation: AclOperationTypes[operation],
-      permissionType: AclPermissionTypes.ALLOW,
-    })),
-  });
+  const acl = rights.map(({ kind, name, operation }) => ({
+    resourceType: kind === 'topic' ? AclResourceTypes.TOPIC : AclResourceTypes.GROUP,
+    resourceName: name,
+    resourcePatternType: ResourcePatternTypes.PREFIXED,
+    principal: `User:${kafkaGuest}`,
+    host: '*',
+    operation: AclOperationTypes[operation],
+    permissionType: AclPermissionTypes.ALLOW,
+  }));
+  await admin.createAcls({ acl });
+  // The controller has them; the broker, which judges by its own copy, hears of them a little later.
+  for (const each of acl) {
+    await eventually(async () => expect((await admin.describeAcls(each)).resources).toHaveLength(1));
+  }
 }
 
 /** A queue that is there, and a bus of a guest on it. */
