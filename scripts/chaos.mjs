@@ -6,6 +6,7 @@ import { parseArgs } from 'node:util';
 import { build, ensureDependencies, ensureNode, main, root, run } from './bootstrap.mjs';
 import { runShort } from './chaos-short.mjs';
 import { subjectsNamed } from './conformance/subjects.mjs';
+import { failureLines } from './tally.mjs';
 
 const OPTIONS = {
   broker: { type: 'string', default: 'rabbitmq' },
@@ -38,8 +39,11 @@ await main(async () => {
 });
 
 async function shortRuns() {
-  const { passed, failed } = await runShort((subject, options) => ({ args: argumentsOf(subject, options), env }));
-  process.stdout.write(`\n${passed} passed, ${failed} failed\n`);
+  const { passed, failed, failures } = await runShort((subject, options) => ({
+    args: argumentsOf(subject, options),
+    env,
+  }));
+  process.stdout.write(`\n${failureLines(failures)}${passed} passed, ${failed} failed\n`);
   if (failed > 0 || passed === 0) process.exitCode = 1;
 }
 

@@ -3,6 +3,7 @@ import { parseArgs } from 'node:util';
 
 import { ensureDependencies, ensureNode, main } from './bootstrap.mjs';
 import { runSteps } from './steps.mjs';
+import { failureLines } from './tally.mjs';
 
 /** A step's module has `check()`, which resolves with the problems it found. A step with `after` needs what that one makes. */
 const STEPS = [
@@ -27,7 +28,7 @@ await main(async () => {
   if (unknown !== undefined) throw new Error(`There is no step "${unknown}". Steps: ${known.join(', ')}.`);
   ensureNode();
   await ensureDependencies();
-  const { passed, failed } = await runSteps(STEPS, values.only ?? known);
-  process.stdout.write(`\n${passed} passed, ${failed} failed\n`);
+  const { passed, failed, failures } = await runSteps(STEPS, values.only ?? known);
+  process.stdout.write(`\n${failureLines(failures)}${passed} passed, ${failed} failed\n`);
   if (failed > 0) process.exitCode = 1;
 });

@@ -5,8 +5,9 @@ import { parseArgs } from 'node:util';
 import { build, ensureDependencies, ensureNode, main } from './bootstrap.mjs';
 import { changedFiles, choose, turnOf } from './conformance/choice.mjs';
 import { recordReports } from './conformance/record.mjs';
-import { countRuns, runConformance } from './conformance/run.mjs';
+import { countRuns, namesOfFailures, runConformance } from './conformance/run.mjs';
 import { quickSubjects, subjectsNamed, SUBJECTS } from './conformance/subjects.mjs';
+import { failureLines } from './tally.mjs';
 
 const OPTIONS = {
   // All scenarios instead of the quick set.
@@ -34,7 +35,7 @@ await main(async () => {
   for (const { subject, output } of runs)
     process.stdout.write(`${subject.name}: ${output.trim().split('\n').at(-1)}\n`);
   const { passed, failed } = countRuns(runs);
-  process.stdout.write(`\n${passed} passed, ${failed} failed\n`);
+  process.stdout.write(`\n${failureLines(namesOfFailures(runs))}${passed} passed, ${failed} failed\n`);
   if (failed > 0 || passed === 0) process.exitCode = 1;
 });
 

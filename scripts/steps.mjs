@@ -3,7 +3,7 @@ import { availableParallelism } from 'node:os';
 
 /**
  * Runs the steps named in `only`, and the steps that those come after, as many at a time as there are cores. A step whose
- * `after` failed fails unrun. `after` names a step further up. Resolves with how many passed and failed.
+ * `after` failed fails unrun. `after` names a step further up. Resolves with how many passed and failed, and the names of those that failed.
  */
 export async function runSteps(steps, only, print = (text) => process.stdout.write(text)) {
   const needed = new Set(steps.flatMap(({ name, after }) => (only.includes(name) ? [name, after] : [])));
@@ -17,8 +17,9 @@ export async function runSteps(steps, only, print = (text) => process.stdout.wri
     }
   };
   await Promise.all(Array.from({ length: Math.max(2, availableParallelism()) }, worker));
-  const results = await Promise.all(started.values());
-  return { passed: results.filter(Boolean).length, failed: results.filter((passed) => !passed).length };
+  const failures = [];
+  for (const [name, running] of started) if (!(await running)) failures.push(name);
+  return { passed: started.size - failures.length, failed: failures.length, failures };
 }
 
 async function runStep({ name, after, load }, before, print) {

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 
 import { build, ensureDependencies, ensureNode, main, root, run } from './bootstrap.mjs';
-import { countRuns, runConformance } from './conformance/run.mjs';
+import { countRuns, namesOfFailures, runConformance } from './conformance/run.mjs';
 import { quickSubjects, SUBJECTS } from './conformance/subjects.mjs';
 import { ensureNodeOf, otherNodes } from './nodes.mjs';
 import { Tally } from './tally.mjs';
@@ -23,7 +23,7 @@ await main(async () => {
   const ready = prepareBrokers(tally, stages);
   await withoutBrokers(tally, stages, filter);
   if (await ready) await withBrokers(tally, stages, filter);
-  process.stdout.write(`\n${tally.line()}\n`);
+  process.stdout.write(`\n${tally.failures()}${tally.line()}\n`);
   if (!tally.isGood()) process.exitCode = 1;
 });
 
@@ -96,7 +96,8 @@ async function quickSets(tally) {
     const runs = await runConformance(subjects, { quick: true, again: true });
     for (const { subject, triedAgain } of runs) noteSecondTries(tally, subject.name, triedAgain);
     const bad = runs.filter(({ code }) => code !== 0);
-    return { ...countRuns(runs), output: bad.map(({ subject, output }) => `${subject.name}\n${output}`).join('\n') };
+    const output = bad.map(({ subject, output: said }) => `${subject.name}\n${said}`).join('\n');
+    return { ...countRuns(runs), output, failures: namesOfFailures(runs) };
   });
 }
 

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 
 import { root } from '../bootstrap.mjs';
+import { firstLine } from '../tally.mjs';
 
 const AT_ONCE = 2;
 const reports = join(root, '.cache', 'conformance');
@@ -81,6 +82,17 @@ export function countRuns(runs) {
     failed += code === 0 ? failures : Math.max(failures, 1);
   }
   return { passed, failed, skipped: 0 };
+}
+
+/** What failed, a line each: the scenario and the first of what it said, or the last word of a run that ended badly. */
+export function namesOfFailures(runs) {
+  return runs
+    .filter(({ code }) => code !== 0)
+    .flatMap(({ subject, report, output }) => {
+      const failed = (report?.results ?? []).filter(({ outcome }) => outcome === 'failed');
+      if (failed.length === 0) return [`${subject.name}: ${output.trim().split('\n').at(-1)}`];
+      return failed.map(({ scenario, note = '' }) => `${subject.name} ${scenario}: ${firstLine(note)}`);
+    });
 }
 
 function runOne(subject, options, live) {

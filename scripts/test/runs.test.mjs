@@ -14,19 +14,23 @@ describe('the steps of a check', () => {
   test('are counted, with the problems of those that failed', async () => {
     const printed = [];
     const steps = [step('types', []), step('lint', ['a.ts:1: no'])];
-    expect(await runSteps(steps, ['types', 'lint'], (text) => printed.push(text))).toEqual({ passed: 1, failed: 1 });
+    expect(await runSteps(steps, ['types', 'lint'], (text) => printed.push(text))).toEqual({
+      passed: 1,
+      failed: 1,
+      failures: ['lint'],
+    });
     expect(printed.join('')).toContain('a.ts:1: no');
   });
 
   test('fail when they throw or cannot be loaded', async () => {
     const throws = { name: 'throws', load: async () => ({ check: () => Promise.reject(new Error('no tar')) }) };
     const missing = { name: 'missing', load: () => Promise.reject(new Error('no file')) };
-    expect(await runSteps([throws, missing], ['throws', 'missing'], silent)).toEqual({ passed: 0, failed: 2 });
+    expect(await runSteps([throws, missing], ['throws', 'missing'], silent)).toMatchObject({ passed: 0, failed: 2 });
   });
 
   test('bring the step that they come after, and fail unrun when it does', async () => {
     const steps = [step('build', ['broken']), step('docs', [], 'build'), step('lint', [])];
-    expect(await runSteps(steps, ['docs'], silent)).toEqual({ passed: 0, failed: 2 });
+    expect(await runSteps(steps, ['docs'], silent)).toMatchObject({ passed: 0, failed: 2 });
   });
 });
 
@@ -53,7 +57,7 @@ describe('the second try of a vitest run', () => {
   const file = (name, ...statuses) => ({
     name,
     status: statuses.includes('failed') || statuses.length === 0 ? 'failed' : 'passed',
-    assertionResults: statuses.map((status) => ({ status })),
+    assertionResults: statuses.map((status, n) => ({ status, fullName: `test ${n}` })),
   });
   const first = {
     report: { testResults: [file('/a', 'passed', 'skipped'), file('/b', 'passed', 'failed')] },
@@ -70,9 +74,21 @@ describe('the second try of a vitest run', () => {
     const good = { report: { testResults: [file('/b', 'passed', 'passed')] }, code: 0, output: 'fine' };
     const tried = withSecondTry(first, good);
     expect(count(tried.report, tried.code)).toEqual({ passed: 3, failed: 0, skipped: 1 });
-    const bad = { report: { testResults: [file('/b', 'failed', 'passed')] }, code: 1, output: 'no' };
+    const bad = { report: { testResults: [file('/b', 'passed', 'failed')], numFailedTests: 1 }, code: 1, output: 'no' };
     const failed = withSecondTry(first, bad);
     expect(count(failed.report, failed.code)).toEqual({ passed: 2, failed: 1, skipped: 1 });
+  });
+
+  test('leaves what passed in the first', () => {
+    const other = { report: { testResults: [file('/b', 'failed', 'passed')], numFailedTests: 1 }, code: 1, output: '' };
+    const tried = withSecondTry(first, other);
+    expect(count(tried.report, tried.code)).toEqual({ passed: 3, failed: 0, skipped: 1 });
+  });
+
+  test('that ends badly though no test failed has failed', () => {
+    const bad = { report: { testResults: [file('/b', 'passed', 'passed')], numFailedTests: 0 }, code: 1, output: '' };
+    const tried = withSecondTry(first, bad);
+    expect(count(tried.report, tried.code)).toEqual({ passed: 3, failed: 1, skipped: 1 });
   });
 
   test('that comes to nothing leaves the first', () => {
@@ -101,6 +117,7 @@ describe('the sum of a test run', () => {
     await tally.stage('smoke', () => Promise.reject(new Error('gone')));
     await tally.need('Node 22', () => Promise.reject(new Error('no network')));
     expect([tally.isGood(), tally.line()]).toEqual([false, '2 passed, 2 failed']);
+    expect(tally.failures()).toBe('failed: smoke: gone\nfailed: Node 22: no network\n');
   });
 });
 
