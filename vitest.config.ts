@@ -19,6 +19,8 @@ export default defineConfig({
     testTimeout: 40_000,
     hookTimeout: 40_000,
     teardownTimeout: 10_000,
+    // It would leave one free: of two cores that is half.
+    maxWorkers: '100%',
     // A process per file: a test that leaves something behind harms no other, and its heap is its own.
     pool: 'forks',
     projects: [

@@ -77,9 +77,10 @@ async function runRound(
   { side, measure, round, rate }: Round,
 ): Promise<Result> {
   const { share, most, prefilled } = MEASURES[measure];
-  const wanted = Math.min(Math.ceil(run.messages * share * (side.share?.[measure] ?? 1)), most);
+  const part = side.share?.[measure] ?? 1;
+  const wanted = Math.min(Math.ceil(run.messages * share * part), most);
   const messages = measure === 'latency' ? Math.min(wanted, rate * LATENCY_SECONDS) : wanted;
-  const warmUp = Math.min(broker.warmUp ?? WARM_UP, messages);
+  const warmUp = Math.min(Math.ceil((broker.warmUp ?? WARM_UP) * part), 3 * messages);
   const queue = `bench-${measure}-${side.name
     .replaceAll(/[^a-z\d]+/g, '-')
     .replaceAll(/^-|-$/g, '')

@@ -23,6 +23,9 @@ export interface Result {
   readonly requests?: number;
 }
 
+/** So few that batches stay small. */
+const FEW_IN_FLIGHT = 4;
+
 /** All of this process, receives that bring nothing included. */
 let requests = 0;
 subscribe('http.client.request.start', () => (requests += 1));
@@ -58,8 +61,13 @@ async function publishMany({ side, setting, messages, warmUp }: Task): Promise<R
   return { value: messages / seconds, ...used };
 }
 
-/** Keeps {@link IN_FLIGHT} publishes open until `count` are confirmed. */
-async function pump(publisher: Publisher, count: number, make: (sequence: number) => Order): Promise<void> {
+/** Keeps so many publishes open until `count` are confirmed. */
+async function pump(
+  publisher: Publisher,
+  count: number,
+  make: (sequence: number) => Order,
+  inFlight = IN_FLIGHT,
+): Promise<void> {
   let next = 0;
   const worker = async (): Promise<void> => {
     while (next < count) {
@@ -67,7 +75,7 @@ async function pump(publisher: Publisher, count: number, make: (sequence: number
       await publisher.publish(make(FIRST_SEQUENCE + next));
     }
   };
-  await Promise.all(Array.from({ length: IN_FLIGHT }, worker));
+  await Promise.all(Array.from({ length: inFlight }, worker));
 }
 
 async function publishOneByOne({ side, setting, messages }: Task): Promise<Result> {
@@ -76,8 +84,8 @@ async function publishOneByOne({ side, setting, messages }: Task): Promise<Resul
   const publish = async (count: number): Promise<void> => {
     for (let index = 0; index < count; index += 1) await publisher.publish(make(FIRST_SEQUENCE + index));
   };
-  // Enough for all to be compiled; one by one that many would take longer than what is measured.
-  await pump(publisher, Math.min(WARM_UP, 3 * messages), make);
+  // Enough for all to be compiled, also what is done once for a batch; one by one it would take longer than what is measured.
+  await pump(publisher, Math.min(3 * WARM_UP, 10 * messages), make, FEW_IN_FLIGHT);
   await publish(messages);
   const end = begin();
   await publish(messages);

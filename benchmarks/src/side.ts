@@ -94,7 +94,7 @@ export interface Broker<D = unknown> {
   readonly sides: Readonly<Record<string, () => Promise<{ readonly side: Side<D> }>>>;
   /** Messages of a round, where the command line says nothing else. @default 10_000 */
   readonly messages?: number;
-  /** Messages of publish and consume before those that count, at most as many as those. @default 1_000 */
+  /** Messages of publish and consume before those that count, at most three times as many as those. @default 1_000 */
   readonly warmUp?: number;
   start(progress: (line: string) => void): Promise<RunningBroker<D>>;
   grounds(descriptor: D): Promise<Grounds>;

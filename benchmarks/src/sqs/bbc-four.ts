@@ -8,7 +8,7 @@ const OTHERS = ['publish', 'awaited-256', 'awaited-4096', 'awaited-65536', 'late
 
 /** As its documentation says for speed: several instances. */
 export const side: Side<SqsPlace> = {
-  name: 'sqs-consumer, four',
+  name: 'sqs-consumer x4',
   kind: 'peer',
   packages: ['sqs-consumer', '@aws-sdk/client-sqs'],
   absent: Object.fromEntries(OTHERS.map((measure) => [measure, `see ${one.name}`])),

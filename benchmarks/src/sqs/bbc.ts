@@ -8,7 +8,7 @@ import type { SqsPlace } from './sqs.ts';
 
 /** Both are the BBC's, and made for each other. */
 export const side: Side<SqsPlace> = {
-  name: 'sqs-producer, sqs-consumer',
+  name: 'sqs-producer with sqs-consumer',
   kind: 'peer',
   packages: ['sqs-producer', 'sqs-consumer', '@aws-sdk/client-sqs'],
   share: { publish: 0.25, consume: 0.25 },

@@ -32,6 +32,8 @@ export interface ManagementOptions {
   readonly tls?: Tls;
 }
 
+const KEEP_ALIVE_MS = 240_000;
+
 /** Speaks the service's management over HTTP, or HTTPS, on a port of 127.0.0.1. Resolves once it listens. */
 export async function listenForManagement(options: ManagementOptions, port: number): Promise<Server> {
   const { namespace, access, tls } = options;
@@ -43,6 +45,8 @@ export async function listenForManagement(options: ManagementOptions, port: numb
   };
   const server =
     tls === undefined ? createServer(listener) : createTlsServer({ key: tls.key, cert: tls.certificate }, listener);
+  // A connection that a client is about to use again must not end under it: Node ends idle ones after 5 s.
+  server.keepAliveTimeout = KEEP_ALIVE_MS;
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
     server.listen(port, '127.0.0.1', resolve);

@@ -12,8 +12,13 @@ export class ChannelPool<C extends Channel> {
     this.#most = most;
   }
 
+  /** One that nobody has, where there is one. */
+  takeIdle(): C | undefined {
+    return this.#idle.pop();
+  }
+
   async take(): Promise<C> {
-    return this.#idle.pop() ?? this.#add(await this.#open());
+    return this.takeIdle() ?? this.#add(await this.#open());
   }
 
   give(channel: C): void {

@@ -109,7 +109,7 @@ export class RabbitmqPublisher {
     if (group.length === 0) return [];
     let channel: ConfirmChannel;
     try {
-      channel = await this.#take(signal);
+      channel = this.#channels.takeIdle() ?? (await this.#take(signal));
     } catch (cause) {
       const fail = notSent(cause);
       return group.map((index) => fail(undefined, index));

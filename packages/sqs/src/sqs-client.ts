@@ -7,8 +7,10 @@ import { toWaybillError } from './sqs-error.ts';
 import type { Settings } from './sqs-options.ts';
 
 const ignored = (): void => undefined;
-/** Without one, the SDK prints its warnings. */
-const SILENT = { trace: ignored, debug: ignored, info: ignored, warn: ignored, error: ignored };
+/** Without one, the SDK prints its warnings. For one with `info` it would copy each request and each answer. */
+const SILENT = { trace: ignored, debug: ignored, warn: ignored, error: ignored } as unknown as NonNullable<
+  SQSClientConfig['logger']
+>;
 
 /** The AWS SDK's clients, none of which tries anything twice. */
 export class SqsClients {
@@ -61,6 +63,8 @@ export class SqsClients {
 function commonConfig({ region, credentials }: Settings): SQSClientConfig & SNSClientConfig {
   return {
     maxAttempts: 1,
+    // Else each request sorts the same middleware again. It holds for requests without a signal of their own.
+    cacheMiddleware: true,
     logger: SILENT,
     ...(region === undefined ? {} : { region }),
     ...(credentials === undefined ? {} : { credentials }),

@@ -36,7 +36,7 @@ export class SqsDelayRelay {
     const entity = delayEntity(queue);
     this.#receiver = new SqsReceiver({ clients, lookup, entity, lane: 'work', ...waitingOf(settings, 'work') });
     this.#polls = new SqsPolls({
-      poll: (max, signal) => this.#poll(max, signal),
+      poll: (max) => this.#poll(max),
       pace: new PollPace(1),
       onAnswer,
       onFailure,
@@ -58,11 +58,11 @@ export class SqsDelayRelay {
     await byDeadline(deadlineMs, this.#moving);
   }
 
-  async #poll(max: number, signal: AbortSignal): Promise<readonly SqsDelivery[]> {
+  async #poll(max: number): Promise<readonly SqsDelivery[]> {
     const moving = this.#moving;
     this.#moving = Promise.resolve();
     await moving;
-    const deliveries = await this.#receiver.receive(max, signal);
+    const deliveries = await this.#receiver.receive(max);
     if (deliveries.length === 0) return deliveries;
     const now = systemClock.now();
     const early = deliveries.filter(({ due = 0 }) => due > now);

@@ -4,7 +4,7 @@ import type { PollPace } from './sqs-poll-pace.ts';
 
 export interface PollsOptions<T> {
   /** One long poll for at most `max`; resolves with none when its time is over. */
-  readonly poll: (max: number, signal: AbortSignal) => Promise<readonly T[]>;
+  readonly poll: (max: number) => Promise<readonly T[]>;
   readonly pace: PollPace;
   /** Called for every answer, also an empty one, in the order in which answers come. */
   readonly onAnswer: (deliveries: readonly T[]) => void;
@@ -14,7 +14,8 @@ export interface PollsOptions<T> {
 /** The open long polls of one queue. None is opened but by {@link SqsPolls.ask}, so none is where there is no room. */
 export class SqsPolls<T> {
   readonly #options: PollsOptions<T>;
-  readonly #open = new Map<AbortController, Promise<void>>();
+  readonly #open = new Map<number, Promise<void>>();
+  #opened = 0;
   #asked = 0;
   #closed = false;
 
@@ -36,35 +37,35 @@ export class SqsPolls<T> {
     }
   }
 
-  /** Opens no more and waits for the open ones, whose answers still come. False: they were aborted, at the deadline. */
+  /**
+   * Opens no more and waits for the open ones, whose answers still come. False: at the deadline some are open, and are
+   * left so. SQS serves a poll that is given up to its end, and what it takes then could not be given back.
+   */
   async close(deadlineMs: number): Promise<boolean> {
     this.#closed = true;
-    const ended = await byDeadline(deadlineMs, Promise.all(this.#open.values()));
-    if (!ended) for (const controller of this.#open.keys()) controller.abort();
-    return ended;
+    return byDeadline(deadlineMs, Promise.all(this.#open.values()));
   }
 
   #start(max: number): void {
-    // One for each: a signal that all polls shared would gather a listener of every request.
-    const controller = new AbortController();
+    const id = this.#opened++;
     this.#asked += max;
-    this.#open.set(controller, this.#run(max, controller));
+    this.#open.set(id, this.#run(max, id));
   }
 
-  async #run(max: number, controller: AbortController): Promise<void> {
+  async #run(max: number, id: number): Promise<void> {
     const { poll, pace, onAnswer, onFailure } = this.#options;
     const end = (): void => {
       this.#asked -= max;
-      this.#open.delete(controller);
+      this.#open.delete(id);
     };
     try {
-      const deliveries = await poll(max, controller.signal);
+      const deliveries = await poll(max);
       end();
       pace.answered(max, deliveries.length);
       onAnswer(deliveries);
     } catch (error) {
       end();
-      if (!controller.signal.aborted) onFailure(error);
+      if (!this.#closed) onFailure(error);
     }
   }
 }

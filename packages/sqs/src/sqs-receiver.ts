@@ -41,8 +41,8 @@ export class SqsReceiver {
     return this.#options.lookup.queueUrl(this.#options.entity);
   }
 
-  /** One long poll: at most `max` (1 to 10) as soon as there is one, none when its time is over. */
-  async receive(max: number, signal: AbortSignal): Promise<readonly SqsDelivery[]> {
+  /** One long poll: at most `max` (1 to 10) as soon as there is one, none when its time is over. With a signal it costs more. */
+  async receive(max: number, signal?: AbortSignal): Promise<readonly SqsDelivery[]> {
     const { clients, lookup, entity, lane, leaseMs, waitSeconds } = this.#options;
     const url = await this.find();
     // Before the call: the lease begins at an unknown time while it is open.
@@ -57,7 +57,7 @@ export class SqsReceiver {
     });
     try {
       const { Messages = [] } = await clients.call(`receive from queue "${entity}"`, () =>
-        clients.polls.send(command, { abortSignal: signal }),
+        signal === undefined ? clients.polls.send(command) : clients.polls.send(command, { abortSignal: signal }),
       );
       return Messages.map((message: Message) => new SqsDelivery(message, { url, lane, leaseUntil }));
     } catch (error) {

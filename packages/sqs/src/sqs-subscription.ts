@@ -57,6 +57,8 @@ export class SqsSubscription implements Subscription {
   #waiter: Waiter | undefined;
   #handedOutAt = 0;
   #closing: Promise<void> | undefined;
+  /** Closed while polls were open. */
+  #left = false;
   #end!: () => void;
   readonly #ended: Promise<void> = new Promise((resolve) => {
     this.#end = resolve;
@@ -146,8 +148,8 @@ export class SqsSubscription implements Subscription {
   }
 
   /**
-   * Opens no more polls, waits for the open ones and then gives back what is here: an aborted one would hide what it
-   * takes for a whole lease. At the deadline nothing goes back, and all comes again when its lease is over.
+   * Opens no more polls, waits for the open ones and then gives back what is here. At the deadline nothing goes back, and
+   * all comes again when its lease is over; what an open poll brings later goes back then, unless the driver is closed.
    */
   close(deadlineMs: number): Promise<void> {
     this.#closing ??= this.#close(deadlineMs).finally(this.#end);
@@ -160,8 +162,9 @@ export class SqsSubscription implements Subscription {
     const [isQuiet] = await Promise.all([this.#polls.close(deadlineMs), this.#relay?.close(deadlineMs)]);
     const unsettled = [...this.#held, ...this.#inbox.clear()];
     this.#held.clear();
-    // While one of our own polls is open it would take what goes back; SQS serves it on also when it was given up.
+    // While one of our own polls is open it would take what goes back.
     if (isQuiet) await byDeadline(deadlineMs, this.#settler.release(unsettled));
+    else this.#left = true;
   }
 
   #fill(room: number): void {
@@ -182,6 +185,7 @@ export class SqsSubscription implements Subscription {
   }
 
   #arrive(deliveries: readonly SqsDelivery[]): void {
+    if (this.#left) return void this.#settler.release(deliveries);
     this.#inbox.push(deliveries);
     const waiter = this.#waiter;
     if (waiter === undefined) return;

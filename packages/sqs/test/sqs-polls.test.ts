@@ -4,7 +4,6 @@ import { SqsPolls } from '../src/sqs-polls.ts';
 
 interface Poll {
   readonly max: number;
-  readonly signal: AbortSignal;
   readonly answer: (items: readonly number[]) => void;
   readonly fail: (error: Error) => void;
 }
@@ -14,10 +13,9 @@ function makePolls(pace = new PollPace()) {
   const answers: (readonly number[])[] = [];
   const failures: unknown[] = [];
   const polls = new SqsPolls<number>({
-    poll: (max, signal) =>
+    poll: (max) =>
       new Promise((resolve, reject) => {
-        open.push({ max, signal, answer: resolve, fail: reject });
-        signal.addEventListener('abort', () => reject(new Error('aborted')));
+        open.push({ max, answer: resolve, fail: reject });
       }),
     pace,
     onAnswer: (items) => answers.push(items),
@@ -97,12 +95,15 @@ describe('polls', () => {
     expect(open).toHaveLength(0);
   });
 
-  test('close aborts at its deadline what is open still, and tells no failure of it', async () => {
-    const { polls, open, failures } = makePolls();
+  test('close leaves at its deadline what is open still, takes its answer and tells no failure of it', async () => {
+    const { polls, open, answers, failures, answerNext } = makePolls(new PollPace(2));
     polls.ask(10, false);
-    await polls.close(Date.now() + 20);
-    expect(open[0]?.signal.aborted).toBe(true);
+    await answerNext(10);
+    polls.ask(20, false);
+    expect(await polls.close(Date.now() + 20)).toBe(false);
+    await answerNext(2);
+    open.shift()?.fail(new Error('the connection is gone'));
     await new Promise((resolve) => setImmediate(resolve));
-    expect(failures).toEqual([]);
+    expect([answers.length, failures]).toEqual([2, []]);
   });
 });

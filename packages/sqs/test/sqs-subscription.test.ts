@@ -149,6 +149,16 @@ describe('close', () => {
     expect(calls.flatMap(({ handles }) => handles)).toEqual(expected);
   });
 
+  test('gives back what a poll brings that was open still at its deadline', async () => {
+    const { subscription, open, calls, turn } = subscribe();
+    void subscription.receive(10, signal());
+    await turn();
+    await subscription.close(Date.now() + 20);
+    await open()[0]?.answer(stored('late'));
+    await turn();
+    expect(calls).toMatchObject([{ handles: ['late'], visibility: 0 }]);
+  });
+
   test('gives back what is held and what nobody received, and what open polls bring', async () => {
     const { subscription, open, delayed, calls, turn } = subscribe();
     const receiving = subscription.receive(2, signal());

@@ -172,6 +172,7 @@ export interface Driver {
   /**
    * Resolves once all are stored, one key's in batch order. Rejects with BatchError: exactly those not stored, or of
    * unknown outcome where the failure's code is TIMEOUT. Any other error but UNAVAILABLE: each may be stored.
+   * Many sends are given the same signal: whoever listens to it stops when the send is over.
    */
   send(batch: readonly OutgoingMessage[], signal: AbortSignal): Promise<void>;
   /** Resolves once messages sent from now on would arrive; rejects with NOT_FOUND naming what is missing. */
