@@ -84,14 +84,16 @@ export async function consume(
 export async function take(subscription: Subscription, count: number, ms = 30_000): Promise<Delivery[]> {
   const deliveries: Delivery[] = [];
   const limit = signal(ms);
+  let cause: unknown;
   while (deliveries.length < count) {
     const some = await subscription.receive(count - deliveries.length, limit).catch(async (error: unknown) => {
       if (!WaybillError.is(error) || !error.retryable) throw error;
+      cause = error;
       await new Promise((resolve) => setTimeout(resolve, 50));
       return [];
     });
     if (some.length === 0 && limit.aborted) {
-      throw new Error(`${deliveries.length} of ${count} deliveries came within ${ms} ms`);
+      throw new Error(`${deliveries.length} of ${count} deliveries came within ${ms} ms`, { cause });
     }
     deliveries.push(...some);
   }
