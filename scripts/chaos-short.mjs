@@ -16,7 +16,10 @@ const SECONDS = 88;
 const SEED = 1;
 const AT_ONCE = 2;
 
-/** Resolves with how many brokers passed and failed, and with what failed on them. `start` gives the command of a run. Its output follows live. */
+/**
+ * Resolves with how many brokers passed and failed, and with what failed on them. `start` gives the command of a run. Its
+ * output follows live.
+ */
 export async function runShort(start) {
   const chosen = quickSubjects(SUBJECTS, process.env);
   const waiting = RUNS.map((each) => ({ ...each, subject: chosen.find(({ name }) => name === each.name) }));

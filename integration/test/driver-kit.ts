@@ -86,12 +86,14 @@ export async function take(subscription: Subscription, count: number, ms = 30_00
   const limit = signal(ms);
   let cause: unknown;
   while (deliveries.length < count) {
-    const some = await subscription.receive(count - deliveries.length, limit).catch(async (error: unknown) => {
+    let some: readonly Delivery[] = [];
+    try {
+      some = await subscription.receive(count - deliveries.length, limit);
+    } catch (error) {
       if (!WaybillError.is(error) || !error.retryable) throw error;
       cause = error;
       await new Promise((resolve) => setTimeout(resolve, 50));
-      return [];
-    });
+    }
     if (some.length === 0 && limit.aborted) {
       throw new Error(`${deliveries.length} of ${count} deliveries came within ${ms} ms`, { cause });
     }
