@@ -225,19 +225,8 @@ describe('a signal', () => {
     expect(a.outcome).toBe('other');
     await bench.advance(100);
     expect(bench.last.ids).toEqual(['b']);
-    expect(bench.last.signal.aborted).toBe(false);
     await bench.last.store();
     expect(b.outcome).toBe('stored');
-  });
-
-  it('shares its signal with the calls before it', async () => {
-    const bench = new Bench();
-    bench.publish('a');
-    await turn();
-    await bench.last.store();
-    bench.publish('b');
-    await turn();
-    expect(bench.calls.map(({ signal }) => signal === bench.last.signal)).toEqual([true, true]);
   });
 
   it('keeps no listener of what is settled', async () => {
