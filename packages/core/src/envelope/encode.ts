@@ -11,7 +11,7 @@ export interface Encoded {
 const STRUCTURED = 'application/cloudevents+json';
 const JSON_TYPE = 'application/json';
 const BYTES_TYPE = 'application/octet-stream';
-const CONTENT_TYPE = 'datacontenttype';
+const HALF_PAIR = /\p{Surrogate}/u;
 const EMPTY = new Uint8Array(0);
 
 /** CloudEvents 1.0, structured mode: one JSON document; bytes travel as `data_base64`. */
@@ -25,16 +25,16 @@ export function encodeStructured(message: Message): Encoded {
 
 /** CloudEvents 1.0, binary mode: the body is the bare data, attributes are headers `ce-…`. */
 export function encodeBinary(message: Message): Encoded {
-  const event = attributes(message);
+  const { datacontenttype, ...rest } = attributes(message);
   const headers: Record<string, string> = {};
-  for (const name in event) if (name !== CONTENT_TYPE) headers[`ce-${name}`] = headerText(name, event[name]);
-  return { contentType: String(event[CONTENT_TYPE]), body: bytesOf(message.data), headers };
+  for (const [name, value] of Object.entries(rest)) headers[`ce-${name}`] = headerText(name, value);
+  return { contentType: String(datacontenttype), body: bytesOf(message.data), headers };
 }
 
 /** Headers are UTF-8, which would put a replacement character in the place of half a pair. */
 function headerText(name: string, value: unknown): string {
   const text = String(value);
-  if (text.isWellFormed()) return text;
+  if (!HALF_PAIR.test(text)) return text;
   throw new WaybillError('INVALID_MESSAGE', `"${name}" has half of a surrogate pair, which no header can carry.`);
 }
 

@@ -88,36 +88,33 @@ export class Preparer {
     const id = options.id ?? origin?.id ?? uuidv7(this.#options.clock.now());
     const { sequence, traceparent, tracestate, extensions } = options;
     const causationId = options.causationId ?? origin?.metadata.id;
-    // Spreads of what is not there cost more than all else here.
-    const metadata: { -readonly [Name in keyof Metadata]: Metadata[Name] } = {
+    return {
       id,
       source: this.#options.source,
       time: this.#now(),
       version: contract.version,
       correlationId: options.correlationId ?? origin?.metadata.correlationId ?? id,
+      ...(causationId === undefined ? undefined : { causationId }),
+      ...(key === undefined ? undefined : { key }),
+      ...(sequence === undefined ? undefined : { sequence }),
+      ...(traceparent === undefined ? undefined : { traceparent }),
+      ...(tracestate === undefined ? undefined : { tracestate }),
+      ...(extensions === undefined ? undefined : { extensions }),
     };
-    if (causationId !== undefined) metadata.causationId = causationId;
-    if (key !== undefined) metadata.key = key;
-    if (sequence !== undefined) metadata.sequence = sequence;
-    if (traceparent !== undefined) metadata.traceparent = traceparent;
-    if (tracestate !== undefined) metadata.tracestate = tracestate;
-    if (extensions !== undefined) metadata.extensions = extensions;
-    return metadata;
   }
 
   #outgoing({ contract, queue, options }: PrepareRequest, metadata: Metadata, encoded: Encoded): OutgoingMessage {
     const delayMs = options?.delayMs ?? 0;
-    const plain = {
+    const message: OutgoingMessage = {
       target: this.#target(contract, queue),
       id: metadata.id,
       type: contract.type,
       contentType: encoded.contentType,
       body: encoded.body,
       headers: encoded.headers,
+      ...(metadata.key === undefined ? undefined : { key: metadata.key }),
+      ...(queue === undefined ? undefined : this.#toQueue(queue, encoded, delayMs)),
     };
-    const keyed = metadata.key === undefined ? plain : { ...plain, key: metadata.key };
-    const message: OutgoingMessage =
-      queue === undefined ? keyed : { ...keyed, ...this.#toQueue(queue, encoded, delayMs) };
     const most = this.#options.driver.capabilities.maxMessageBytes - BOOKKEEPING_ROOM;
     const size = sizeOf(message);
     if (size <= most) return message;
