@@ -8,8 +8,8 @@ import { firstLine } from './tally.mjs';
 const results = join(root, '.cache', 'results');
 
 /**
- * Resolves with `{ passed, failed, skipped, output, failures, triedAgain }`. A run that ends badly though no test failed (an unhandled
- * error, a file that does not load) counts as one failure. `live` shows the run instead of keeping its output. With `again`
+ * Resolves with `{ passed, failed, skipped, output, failures, triedAgain }`. A run that ends badly though no test failed
+ * (an unhandled error, a file that does not load) counts as one failure. `live` shows the run instead of keeping its output. With `again`
  * files that failed run once more when all else is over, one at a time: a lateness that was for want of processor time is
  * gone then, a defect is not. `triedAgain` names them.
  */

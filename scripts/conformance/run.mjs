@@ -67,7 +67,11 @@ export function withSecondTry(first, second) {
 }
 
 function failuresOf({ report }) {
-  return (report?.results ?? []).filter(({ outcome }) => outcome === 'failed').map(({ scenario }) => scenario);
+  return failedResults(report).map(({ scenario }) => scenario);
+}
+
+function failedResults(report) {
+  return (report?.results ?? []).filter(({ outcome }) => outcome === 'failed');
 }
 
 /** Counts over all of them. A run that ended badly though no scenario failed counts as one failure. */
@@ -89,7 +93,7 @@ export function namesOfFailures(runs) {
   return runs
     .filter(({ code }) => code !== 0)
     .flatMap(({ subject, report, output }) => {
-      const failed = (report?.results ?? []).filter(({ outcome }) => outcome === 'failed');
+      const failed = failedResults(report);
       if (failed.length === 0) return [`${subject.name}: ${output.trim().split('\n').at(-1)}`];
       return failed.map(({ scenario, note = '' }) => `${subject.name} ${scenario}: ${firstLine(note)}`);
     });

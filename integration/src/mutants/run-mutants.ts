@@ -82,8 +82,8 @@ const next = async (): Promise<void> => {
   }
 };
 await Promise.all(Array.from({ length: AT_ONCE[broker] }, next));
-// Once more with the machine to themselves: some defects show in races, which a busy machine decides otherwise.
 const missed: string[] = [];
+// Once more with the machine to themselves: some defects show in races, which a busy machine decides otherwise.
 for (const mutant of survivors) {
   if (await verdictOn(mutant)) caught += 1;
   else missed.push(`mutant survives: ${mutant.name}`);

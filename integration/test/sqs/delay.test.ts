@@ -17,7 +17,7 @@ import {
   work,
 } from './consuming-kit.ts';
 
-const LATE_MS = 5_000;
+const LATE_MS = 2_500;
 
 /** A copy as it comes out of the delay queue after 15 minutes, when that is not long enough. */
 async function storeEarly(driver: SqsDriver, queue: Queue, { due, key }: { due: number; key?: string }): Promise<void> {

@@ -41,7 +41,10 @@ export class SqsReceiver {
     return this.#options.lookup.queueUrl(this.#options.entity);
   }
 
-  /** One long poll: at most `max` (1 to 10) as soon as there is one, none when its time is over. With a signal it costs more. */
+  /**
+   * One long poll: at most `max` (1 to 10) as soon as there is one, none when its time is over. With a signal the SDK
+   * resolves its middleware anew.
+   */
   async receive(max: number, signal?: AbortSignal): Promise<readonly SqsDelivery[]> {
     const { clients, lookup, entity, lane, leaseMs, waitSeconds } = this.#options;
     const url = await this.find();

@@ -57,8 +57,8 @@ export class SqsSubscription implements Subscription {
   #waiter: Waiter | undefined;
   #handedOutAt = 0;
   #closing: Promise<void> | undefined;
-  /** Closed while polls were open. */
-  #left = false;
+  /** Nothing is handed out or given back any more but what polls bring that were left open. */
+  #over = false;
   #end!: () => void;
   readonly #ended: Promise<void> = new Promise((resolve) => {
     this.#end = resolve;
@@ -160,11 +160,11 @@ export class SqsSubscription implements Subscription {
     this.#waiter?.resolve([]);
     this.#waiter = undefined;
     const [isQuiet] = await Promise.all([this.#polls.close(deadlineMs), this.#relay?.close(deadlineMs)]);
+    this.#over = true;
     const unsettled = [...this.#held, ...this.#inbox.clear()];
     this.#held.clear();
     // While one of our own polls is open it would take what goes back.
     if (isQuiet) await byDeadline(deadlineMs, this.#settler.release(unsettled));
-    else this.#left = true;
   }
 
   #fill(room: number): void {
@@ -185,7 +185,7 @@ export class SqsSubscription implements Subscription {
   }
 
   #arrive(deliveries: readonly SqsDelivery[]): void {
-    if (this.#left) return void this.#settler.release(deliveries);
+    if (this.#over) return void this.#settler.release(deliveries);
     this.#inbox.push(deliveries);
     const waiter = this.#waiter;
     if (waiter === undefined) return;

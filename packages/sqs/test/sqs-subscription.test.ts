@@ -149,12 +149,15 @@ describe('close', () => {
     expect(calls.flatMap(({ handles }) => handles)).toEqual(expected);
   });
 
-  test('gives back what a poll brings that was open still at its deadline', async () => {
-    const { subscription, open, calls, turn } = subscribe();
+  test.each(['its queue', 'its delay queue'])('gives back what a poll of %s brings that it left open', async (left) => {
+    const { subscription, open, delayed, calls, turn } = subscribe();
     void subscription.receive(10, signal());
     await turn();
-    await subscription.close(Date.now() + 20);
-    await open()[0]?.answer(stored('late'));
+    const [slow, quick] = left === 'its queue' ? [open(), delayed()] : [delayed(), open()];
+    const closing = subscription.close(Date.now() + 20);
+    await quick[0]?.answer();
+    await closing;
+    await slow[0]?.answer(stored('late'));
     await turn();
     expect(calls).toMatchObject([{ handles: ['late'], visibility: 0 }]);
   });

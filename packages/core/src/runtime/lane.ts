@@ -39,7 +39,7 @@ export class Lane {
   readonly #held = new Map<string, Entry[]>();
   #guarded: Entry[] = [];
   #call: Call | undefined;
-  /** Of call after call, until it aborts one: a signal and its listeners cost more than the rest of a small call. */
+  /** Of call after call, until it aborts one: small calls would pay for a signal each. */
   #abort = new AbortController();
   #scheduled = false;
 
