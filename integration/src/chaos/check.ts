@@ -23,7 +23,7 @@ export interface Verdict {
   readonly memory: readonly Growth[];
 }
 
-/** MiB at the end of the first third of a process's life, and at its end. */
+/** MiB that a process held at the end of the first third of its life, and at its end. */
 export interface Growth {
   readonly process: string;
   readonly third: number;
@@ -31,8 +31,8 @@ export interface Growth {
 }
 
 /** A shorter life is still warming up. */
-const LIFE_MS = 30_000;
-const MOST_GROWTH_MIB = 64;
+const LIFE_MS = 60_000;
+const MOST_GROWTH_MIB = 16;
 
 /** Checks that every message is accounted for. Reads the ledgers from end to end and holds a few bytes for each message. */
 export function checkRun(evidence: Evidence, problems: Problems = new Problems()): Verdict {
@@ -90,10 +90,10 @@ function growthOf({ process, samples }: Memory): readonly Growth[] {
   if (first === undefined || last === undefined || last.atMs - first.atMs < LIFE_MS) return [];
   const thirdMs = first.atMs + (last.atMs - first.atMs) / 3;
   const near = samples.findIndex(({ atMs }) => atMs >= thirdMs);
-  return [{ process, third: median(samples.slice(near, near + 5)), end: median(samples.slice(-5)) }];
+  return [{ process, third: median(samples.slice(near, near + 3)), end: median(samples.slice(-3)) }];
 }
 
 function median(samples: Memory['samples']): number {
   const sorted = samples.map(({ mib }) => mib).toSorted((left, right) => left - right);
-  return sorted[Math.floor(sorted.length / 2)] ?? 0;
+  return Math.round(sorted[Math.floor(sorted.length / 2)] ?? 0);
 }

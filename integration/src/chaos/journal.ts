@@ -19,7 +19,7 @@ export interface End {
   readonly ordered: boolean;
 }
 
-/** How the memory of one life of a process went: MiB by second, thinned out when it is long. */
+/** What one life of a process held: MiB after a collection of garbage, every 5 s, thinned out when it is long. */
 export interface Memory {
   readonly process: string;
   readonly samples: readonly { readonly atMs: number; readonly mib: number }[];

@@ -3,6 +3,7 @@ import { fileURLToPath } from 'node:url';
 import type { Journal, Memory } from './journal.ts';
 import { type Answer, type Counts, NOTHING, type Order, type Start } from './order.ts';
 
+const MUTANTS = new URL('../mutants/register.js', import.meta.url).href;
 const MOST_SAMPLES = 256;
 const RESTART_AFTER_MS = 500;
 /** A bus closes within 25 s, of a process that is frozen for 15 s. */
@@ -63,7 +64,7 @@ export class Member {
     const { mutant, startOf, journal } = this.#options;
     const child = fork(fileURLToPath(new URL('./process-main.js', import.meta.url)), {
       stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
-      execArgv: mutant === undefined ? [] : ['--import', new URL('../mutants/register.js', import.meta.url).href],
+      execArgv: ['--expose-gc', ...(mutant === undefined ? [] : ['--import', MUTANTS])],
       env: { ...globalThis.process.env, ...(mutant === undefined ? {} : { WAYBILL_MUTANT: mutant }) },
     });
     this.#child = child;
@@ -74,8 +75,8 @@ export class Member {
     return new Promise((resolve) => {
       child.on('message', (answer: Answer) => {
         if (answer.is === 'ready') return resolve();
+        if (answer.is === 'live') return sample(samples, answer.mib);
         this.#current = answer;
-        sample(samples, answer.rssMiB);
       });
       this.#ended = new Promise((ended) => {
         child.once('exit', (code, signal) => {

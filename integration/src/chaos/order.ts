@@ -43,7 +43,13 @@ export interface Counts {
   readonly rssMiB: number;
 }
 
-export type Answer = { readonly is: 'ready' } | ({ readonly is: 'counts' } & Counts);
+/** MiB of heap and buffers that are in use after a collection of garbage. */
+export interface Live {
+  readonly is: 'live';
+  readonly mib: number;
+}
+
+export type Answer = { readonly is: 'ready' } | ({ readonly is: 'counts' } & Counts) | Live;
 
 export const NOTHING: Counts = { confirmed: 0, rejected: 0, handled: 0, failed: 0, dead: 0, held: 0, rssMiB: 0 };
 

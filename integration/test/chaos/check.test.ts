@@ -178,9 +178,9 @@ describe('the checker', () => {
 
   it('finds a process whose memory grows', () => {
     const life = (mib: (nth: number) => number) =>
-      Array.from({ length: 60 }, (_, nth) => ({ atMs: nth * 1_000, mib: mib(nth) }));
-    const flat = { process: 'ordered-1.1', samples: life((nth) => Math.min(120, 60 + 4 * nth)) };
-    const growing = { process: 'ordered-2.1', samples: life((nth) => 60 + 4 * nth) };
+      Array.from({ length: 60 }, (_, nth) => ({ atMs: nth * 2_000, mib: mib(nth) }));
+    const flat = { process: 'ordered-1.1', samples: life((nth) => Math.min(80, 60 + nth)) };
+    const growing = { process: 'ordered-2.1', samples: life((nth) => 60 + nth) };
     expect(failed(verdictOn(faultless(), { memories: [flat, growing] }))).toEqual({ memory: 1 });
   });
 });
