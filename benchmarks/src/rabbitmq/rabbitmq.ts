@@ -9,6 +9,7 @@ export interface RabbitmqPlace {
 export const broker: Broker<RabbitmqPlace> = {
   name: 'rabbitmq',
   title: 'RabbitMQ',
+  warmUp: 10_000,
   sides: {
     amqplib: () => import('./amqplib.ts'),
     waybill: () => import('./waybill.ts'),
