@@ -1,11 +1,14 @@
+import { once } from 'node:events';
+import type { HandlerContext } from '@waybill/core';
 import { expect, onTestFinished } from 'vitest';
 
 import { eventually, type Proxy, type ProxyOptions, startProxy } from '../../src/index.ts';
 import { containerTest, sharedRabbitmq, sharedToxiproxy } from '../shared.ts';
-import { archive, Noted, notes } from './contracts.ts';
+import { archive, ledger, Noted, notes, Placed } from './contracts.ts';
 import {
   type BusUnderTest,
   codesOf,
+  Gate,
   Journal,
   missing,
   openBus,
@@ -85,6 +88,42 @@ for (const closesWith of ['fin', 'reset'] as const) {
     },
   );
 }
+
+containerTest(
+  'what lost connections charged of an ordered queue is not handled one by one for it',
+  { timeout: 120_000 },
+  async () => {
+    const proxy = await proxied();
+    const bus = openBus(proxy.url, { uses: [ledger] });
+    const [journal, gate] = [new Journal(), new Gate()];
+    let [running, most] = [0, 0];
+    const wait = async (_: unknown, { signal }: HandlerContext): Promise<void> => {
+      await Promise.race([gate.opened, once(signal, 'abort')]);
+      signal.throwIfAborted();
+      most = Math.max(most, (running += 1));
+      await new Promise((resolve) => setTimeout(resolve, 10));
+      running -= 1;
+    };
+    await bus.consume(ledger, { 'order.placed': journal.handler(wait), 'order.paid': () => {} }, { concurrency: 32 });
+    const data = (n: number): { readonly key: string; readonly n: number } => ({ key: `k${n % 90}`, n });
+    const outcomes = await sendMany(900, 300, (n, id) => bus.publish(Placed, data(n), { id }));
+    expect(codesOf(outcomes)).toEqual({ stored: 900 });
+    const allInHand = async (runs: number): Promise<void> => {
+      await eventually(() => expect(journal.runs.length).toBeGreaterThan(runs), { withinMs: 15_000 });
+      await eventually(async () => expect(await bus.depth(ledger)).toMatchObject({ ready: 0 }));
+    };
+    await allInHand(0);
+    for (let cut = 0; cut < 3; cut += 1) {
+      const runs = journal.runs.length;
+      await proxy.cut();
+      await allInHand(runs);
+    }
+    gate.open();
+    await eventually(() => expect(missing(storedIds(outcomes), journal.distinct)).toEqual([]), { withinMs: 60_000 });
+    expect(most).toBeGreaterThan(8);
+    await eventually(async () => expect(await bus.depth(ledger)).toMatchObject({ ready: 0, deadLettered: 0 }));
+  },
+);
 
 containerTest('a broker that cannot be reached fails sends by their deadline, and health says so', async () => {
   const proxy = await proxied();

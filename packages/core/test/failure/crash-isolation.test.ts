@@ -25,10 +25,10 @@ describe('a consumer', () => {
     expect([isolation.isolated, isolation.cleared]).toEqual([false, false]);
   });
 
-  it('starts to count again at a suspect', () => {
+  it('starts to count again at a suspect that was handed out more than 5 times', () => {
     const isolation = new CrashIsolation(100);
     harmless(isolation, 19);
-    expect(isolation.judge(3, 0)).toBe('run');
+    expect(isolation.judge(6, 0)).toBe('run');
     harmless(isolation, 19);
     expect(isolation.cleared).toBe(false);
     harmless(isolation, 1);
@@ -43,6 +43,50 @@ describe('a consumer', () => {
     expect([isolation.isolated, isolation.cleared]).toEqual([true, false]);
     harmless(isolation, 1);
     expect(isolation.cleared).toBe(true);
+  });
+});
+
+describe('suspects that come to their end alone', () => {
+  function tried(isolation: CrashIsolation, deliveries: number): CrashIsolation {
+    for (let time = 0; time < 20; time += 1) expect(isolation.judge(deliveries, 0)).toBe('run');
+    // Only what comes after the last one tells that the process outlived it.
+    expect(isolation.cleared).toBe(false);
+    expect(isolation.judge(deliveries, 0)).toBe('run');
+    return isolation;
+  }
+
+  it.each([3, 4, 5])('clear the consumer when they were handed out %d times', (deliveries) => {
+    const isolation = tried(new CrashIsolation(100), deliveries);
+    expect(isolation.cleared).toBe(true);
+  });
+
+  it('do not when they were handed out 6 times', () => {
+    expect(tried(new CrashIsolation(100), 6).cleared).toBe(false);
+  });
+
+  it('vouch for others up to 5 times, until one was handed out more often', () => {
+    const isolation = tried(new CrashIsolation(100), 3);
+    isolation.open();
+    for (const deliveries of [3, 4, 5]) {
+      expect(isolation.judge(deliveries, 500)).toBe('run');
+      expect(isolation.isHarmless(deliveries)).toBe(true);
+    }
+    expect(isolation.judge(6, 500)).toBe('isolate');
+    isolation.isolate();
+    expect([isolation.judge(3, 1), isolation.judge(3, 0)]).toEqual(['isolate', 'run']);
+  });
+
+  it('vouch for none where the broker gives up after 5', () => {
+    const isolation = tried(new CrashIsolation(5), 3);
+    expect(isolation.cleared).toBe(false);
+    harmless(isolation, 20);
+    isolation.open();
+    expect(isolation.judge(3, 500)).toBe('isolate');
+  });
+
+  it('are no witnesses when harmless ones cleared the consumer', () => {
+    const isolation = opened();
+    expect(isolation.judge(3, 500)).toBe('isolate');
   });
 });
 
@@ -108,7 +152,7 @@ describe('a delivery', () => {
 function simulate(
   count: number,
   deadly: ReadonlySet<number>,
-  options: { window: number; concurrency: number; random: () => number },
+  options: { window: number; concurrency: number; losses?: number; random: () => number },
 ): {
   condemned: number[];
   handled: Set<number>;
@@ -120,6 +164,7 @@ function simulate(
   const handled = new Set<number>();
   const condemned: number[] = [];
   let kills = 0;
+  let losses = options.losses ?? 0;
   while (queue.length > 0 && kills < 1_000) {
     const isolation = new CrashIsolation(100);
     let held: number[] = [];
@@ -136,6 +181,13 @@ function simulate(
         if (verdict === 'isolate') suspects.push(next);
         else if (verdict === 'crash-loop') condemned.push(next);
         else held.push(next);
+      }
+      // A lost connection charges all that is held, too, and kills nobody.
+      if (losses > 0 && !isolation.isolated && random() < 0.5) {
+        losses -= 1;
+        queue = [...held, ...suspects, ...queue].toSorted((left, right) => left - right);
+        held = [];
+        continue;
       }
       // Up to `concurrency` run at once and end in any order; one of them may kill the process.
       while (held.length > 0 && !killed) {
@@ -169,12 +221,13 @@ describe('a message that kills the process', () => {
         fc.record({
           window: fc.integer({ min: 1, max: 60 }),
           concurrency: fc.integer({ min: 1, max: 16 }),
+          losses: fc.integer({ min: 0, max: 4 }),
           seed: fc.infiniteStream(fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true })),
         }),
-        (count, places, { window, concurrency, seed }) => {
+        (count, places, { window, concurrency, losses, seed }) => {
           const deadly = new Set(places.map((place) => place % count));
           const random = (): number => seed.next().value as number;
-          const { condemned, handled, kills } = simulate(count, deadly, { window, concurrency, random });
+          const { condemned, handled, kills } = simulate(count, deadly, { window, concurrency, losses, random });
           expect(condemned).toEqual([...deadly].toSorted((left, right) => left - right));
           expect(handled.size).toBe(count - deadly.size);
           expect(kills).toBeLessThanOrEqual(10 * deadly.size);
