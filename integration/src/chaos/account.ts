@@ -93,7 +93,7 @@ export class Account {
       const why = published === 'none' ? 'was never published' : 'was rejected as not stored';
       problems.add({ check: 'refused', what: `${why} and reached ${consumer}`, index });
     }
-    if (!this.#has(index, SEEN)) this.#checkOrder(index);
+    if (!this.#has(index, SEEN)) this.#checkOrder(index, at);
     this.#flag(index, SEEN);
     if (attempt < 1 || attempt > ATTEMPTS || attempt > (this.#failed[index] ?? 0) + 1) {
       const what = `starts attempt ${attempt} in ${consumer} after ${this.#failed[index]} that failed`;
@@ -107,12 +107,19 @@ export class Account {
     problems.add({ check: 'unexplained', what, index });
   }
 
-  #checkOrder(index: number): void {
+  #checkOrder(index: number, at: number): void {
     const { consumer, publishes, problems } = this.#options;
     if (consumer !== 'ordered') return;
     const before = publishes.confirmedBefore(index);
-    if (before < 0 || this.#isOver(before)) return;
+    if (before < 0 || this.#isOver(before) || this.#diedUnheard(before, at)) return;
     problems.add({ check: 'order', what: `starts before ${before}, which is in front of it, is over`, index });
+  }
+
+  /** Its letter was stored and the broker's answer was lost, so that no process could write it down. */
+  #diedUnheard(index: number, at: number): boolean {
+    const { disruptions, consumer, publishes, startedAt } = this.#options;
+    if (!this.#has(index, LETTER) || this.#failed[index] !== ATTEMPTS) return false;
+    return isExplained(disruptions, consumer, { from: startedAt + publishes.intentAt(index), to: at });
   }
 
   /** At the end: whether the message came to one. */

@@ -84,6 +84,15 @@ describe('the checker', () => {
     expect(failed(verdictOn([...lines, dead]))).toEqual({ order: 1 });
   });
 
+  it('takes a dead letter that no process was told of for stored in time where a fault can have cost the answer', () => {
+    const lines = without(faultless(), (line) => isOf('ordered-', poison)(line) && line.kind === 'dead');
+    expect(failed(verdictOn(lines))).toEqual({ order: 1 });
+    const disruptions = [{ fault: 'lose-confirms', from: 0, until: 1e9 }];
+    expect(failed(verdictOn(lines, { disruptions }))).toEqual({});
+    const unstored = without(lines, (line) => line.kind === 'letter' && line.index === poison);
+    expect(failed(verdictOn(unstored, { disruptions }))).toEqual({ lost: 1, order: 1 });
+  });
+
   it('finds a wrong reason, a wrong number of attempts and an innocent among the dead letters', () => {
     const letters = faultless().map((line): Line => {
       if (line.kind !== 'letter') return line;
