@@ -30,7 +30,7 @@ export class CrashIsolation {
 
   constructor(maxDeliveries: number) {
     this.#limit = Math.min(CRASH_LIMIT, maxDeliveries - 1);
-    this.#trustedTo = Math.min(TRUSTED_TO, Math.floor(this.#limit / 2));
+    this.#trustedTo = Math.max(this.#harmlessTo, Math.min(TRUSTED_TO, Math.floor(this.#limit / 2)));
   }
 
   get isolated(): boolean {
@@ -53,7 +53,7 @@ export class CrashIsolation {
 
   open(): void {
     this.#isolated = false;
-    if (this.#vouched) this.#harmlessTo = Math.max(this.#harmlessTo, this.#trustedTo);
+    if (this.#vouched) this.#harmlessTo = this.#trustedTo;
   }
 
   /** From now on until it is cleared again, the caller holds one delivery at a time. */
@@ -71,11 +71,10 @@ export class CrashIsolation {
       return 'run';
     }
     const alone = this.#isolated && held === 0;
-    if (!alone || deliveries > this.#trustedTo) this.#restart();
+    this.#onTrial = alone && deliveries <= this.#trustedTo;
+    if (!this.#onTrial) this.#restart();
     if (!alone) return 'isolate';
-    if (deliveries > this.#limit) return 'crash-loop';
-    this.#onTrial = deliveries <= this.#trustedTo;
-    return 'run';
+    return deliveries > this.#limit ? 'crash-loop' : 'run';
   }
 
   #outlive(): void {
