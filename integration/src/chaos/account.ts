@@ -32,6 +32,8 @@ export class Account {
   readonly #failed: Uint8Array;
   /** A bit for each attempt that came to its end. */
   readonly #ended: Uint8Array;
+  /** Started behind what may be a letter that no process was told of, which shows at the end. */
+  readonly #unheard: { readonly index: number; readonly before: number }[] = [];
   readonly counts = { started: 0, handled: 0, failed: 0, aborted: 0, dead: 0, distinct: 0, letters: 0, repeats: 0 };
 
   constructor(options: AccountOptions) {
@@ -44,6 +46,7 @@ export class Account {
     this.#readLetters();
     const { folder, consumer } = options;
     for (const [, entry] of mergeLedgers(folder, processesIn(folder, `${consumer}-`))) this.#take(entry);
+    for (const { index, before } of this.#unheard) if (this.#has(before, DEAD)) this.#outOfOrder(index, before);
     for (let index = 0; index < messages; index += 1) this.#close(index);
   }
 
@@ -108,15 +111,21 @@ export class Account {
   }
 
   #checkOrder(index: number, at: number): void {
-    const { consumer, publishes, problems } = this.#options;
+    const { consumer, publishes } = this.#options;
     if (consumer !== 'ordered') return;
     const before = publishes.confirmedBefore(index);
-    if (before < 0 || this.#isOver(before) || this.#diedUnheard(before, at)) return;
-    problems.add({ check: 'order', what: `starts before ${before}, which is in front of it, is over`, index });
+    if (before < 0 || this.#isOver(before)) return;
+    if (this.#mayHaveDied(before, at)) this.#unheard.push({ index, before });
+    else this.#outOfOrder(index, before);
   }
 
-  /** Its letter was stored and the broker's answer was lost, so that no process could write it down. */
-  #diedUnheard(index: number, at: number): boolean {
+  #outOfOrder(index: number, before: number): void {
+    const what = `starts before ${before}, which is in front of it, is over`;
+    this.#options.problems.add({ check: 'order', what, index });
+  }
+
+  /** Its letter is stored in the end, and a fault can have cost the broker's answer. */
+  #mayHaveDied(index: number, at: number): boolean {
     const { disruptions, consumer, publishes, startedAt } = this.#options;
     if (!this.#has(index, LETTER) || this.#failed[index] !== ATTEMPTS) return false;
     return isExplained(disruptions, consumer, { from: startedAt + publishes.intentAt(index), to: at });

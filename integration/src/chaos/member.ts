@@ -48,8 +48,7 @@ export class Member {
     const add = (count: 'confirmed' | 'rejected' | 'handled' | 'failed' | 'dead'): number =>
       this.#before[count] + this.#current[count];
     const [confirmed, rejected, handled] = [add('confirmed'), add('rejected'), add('handled')];
-    const { held, rssMiB } = this.#current;
-    return { confirmed, rejected, handled, failed: add('failed'), dead: add('dead'), held, rssMiB };
+    return { confirmed, rejected, handled, failed: add('failed'), dead: add('dead'), held: this.#current.held };
   }
 
   get isOver(): boolean {
@@ -91,7 +90,7 @@ export class Member {
 
   #onExit(process: string, code: number | null, signal: NodeJS.Signals | null): void {
     this.#options.journal.ended({ process, code, signal, ordered: this.#ordered });
-    this.#before = { ...this.counts, held: 0, rssMiB: 0 };
+    this.#before = { ...this.counts, held: 0 };
     this.#current = NOTHING;
     this.#child = undefined;
     // A publisher that is done says so by its code.

@@ -40,7 +40,6 @@ export interface Counts {
   readonly dead: number;
   /** Handled or published and not yet over. */
   readonly held: number;
-  readonly rssMiB: number;
 }
 
 /** MiB of heap and buffers that are in use after a collection of garbage. */
@@ -51,10 +50,10 @@ export interface Live {
 
 export type Answer = { readonly is: 'ready' } | ({ readonly is: 'counts' } & Counts) | Live;
 
-export const NOTHING: Counts = { confirmed: 0, rejected: 0, handled: 0, failed: 0, dead: 0, held: 0, rssMiB: 0 };
+export const NOTHING: Counts = { confirmed: 0, rejected: 0, handled: 0, failed: 0, dead: 0, held: 0 };
 
 /** What a publisher and a consumer have in common. */
 export interface Running {
-  counts(): Omit<Counts, 'rssMiB'>;
+  counts(): Counts;
   close(): Promise<void>;
 }

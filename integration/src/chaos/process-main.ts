@@ -25,8 +25,7 @@ async function start(order: Start): Promise<void> {
 }
 
 function tell(): void {
-  const rssMiB = Math.round(process.memoryUsage.rss() / 2 ** 20);
-  if (running !== undefined) process.send?.({ is: 'counts', ...running.counts(), rssMiB });
+  if (running !== undefined) process.send?.({ is: 'counts', ...running.counts() });
 }
 
 /** What the process occupies depends on when V8 last collected; what it holds does not. */

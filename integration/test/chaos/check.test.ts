@@ -89,6 +89,8 @@ describe('the checker', () => {
     expect(failed(verdictOn(lines))).toEqual({ order: 1 });
     const disruptions = [{ fault: 'lose-confirms', from: 0, until: 1e9 }];
     expect(failed(verdictOn(lines, { disruptions }))).toEqual({});
+    const told = faultless().filter((line) => isOf('ordered-', poison)(line) && line.kind === 'dead');
+    expect(failed(verdictOn([...lines, ...told], { disruptions }))).toEqual({ order: 1 });
     const unstored = without(lines, (line) => line.kind === 'letter' && line.index === poison);
     expect(failed(verdictOn(unstored, { disruptions }))).toEqual({ lost: 1, order: 1 });
   });
