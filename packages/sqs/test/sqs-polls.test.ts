@@ -29,7 +29,7 @@ function makePolls(pace = new PollPace()) {
 }
 
 describe('pace', () => {
-  test('full answers open more polls, partly filled ones fewer, an empty one leaves one', () => {
+  test('full answers open more polls, partly filled ones fewer but two, an empty one leaves one', () => {
     const pace = new PollPace(6);
     const after = (asked: number, brought: number): number => {
       pace.answered(asked, brought);
@@ -37,7 +37,16 @@ describe('pace', () => {
     };
     expect(pace.allowed).toBe(1);
     expect([after(1, 1), after(10, 10), after(10, 10), after(10, 9), after(10, 10)]).toEqual([2, 4, 6, 5, 6]);
-    expect([after(10, 0), after(10, 3)]).toEqual([1, 1]);
+    expect([after(10, 3), after(10, 3), after(10, 3), after(10, 3), after(10, 3)]).toEqual([5, 4, 3, 2, 2]);
+    expect([after(10, 0), after(10, 3)]).toEqual([1, 2]);
+  });
+
+  test('where one is allowed, no answer opens another', () => {
+    const pace = new PollPace(1);
+    for (const brought of [10, 3, 0, 3]) {
+      pace.answered(10, brought);
+      expect(pace.allowed).toBe(1);
+    }
   });
 });
 
