@@ -26,6 +26,14 @@ export interface Result {
 /** So few that batches stay small. */
 const FEW_IN_FLIGHT = 4;
 
+/**
+ * Messages of a warm-up with few in flight. Enough for all to be compiled, also what is done once for a batch; one by one it
+ * would take longer than what is measured.
+ */
+function fewInFlight(messages: number): number {
+  return Math.min(3 * WARM_UP, 10 * messages);
+}
+
 /** All of this process, receives that bring nothing included. */
 let requests = 0;
 subscribe('http.client.request.start', () => (requests += 1));
@@ -84,8 +92,7 @@ async function publishOneByOne({ side, setting, messages }: Task): Promise<Resul
   const publish = async (count: number): Promise<void> => {
     for (let index = 0; index < count; index += 1) await publisher.publish(make(FIRST_SEQUENCE + index));
   };
-  // Enough for all to be compiled, also what is done once for a batch; one by one it would take longer than what is measured.
-  await pump(publisher, Math.min(3 * WARM_UP, 10 * messages), make, FEW_IN_FLIGHT);
+  await pump(publisher, fewInFlight(messages), make, FEW_IN_FLIGHT);
   await publish(messages);
   const end = begin();
   await publish(messages);
@@ -139,8 +146,9 @@ async function latency({ side, setting, messages, rate }: Task): Promise<Result>
   const make = orderMaker(MEASURES.latency.bytes);
   const times: number[] = [];
   const first = countdown(1, 'handled');
-  const warm = countdown(WARM_UP, 'handled');
-  const arrived = countdown(WARM_UP + messages, 'handled');
+  const warmUp = fewInFlight(messages);
+  const warm = countdown(warmUp, 'handled');
+  const arrived = countdown(warmUp + messages, 'handled');
   const seen = new Set<number>();
   const consumer = await side.consumer(setting, async ({ sequence, sentAt }) => {
     if (seen.has(sequence)) return;
@@ -150,19 +158,19 @@ async function latency({ side, setting, messages, rate }: Task): Promise<Result>
   });
   const publisher = await side.publisher(setting);
   const send = (index: number): Promise<void> => publisher.publish(make(FIRST_SEQUENCE + index, performance.now()));
-  // Some brokers take seconds until a consumer is there, and a consumer of Waybill begins with one message at a time.
+  // Some brokers take seconds until a consumer is there.
   await send(0);
   await first.all;
-  await pump(publisher, WARM_UP - 1, make);
+  await pump(publisher, warmUp - 1, make, FEW_IN_FLIGHT);
   await warm.all;
   const end = begin();
-  await pace({ from: WARM_UP, to: WARM_UP + messages, rate, send });
+  await pace({ from: warmUp, to: warmUp + messages, rate, send });
   await arrived.all;
   const { seconds: _, ...used } = end(messages);
   await settled();
   await publisher.close();
   await consumer.close();
-  const counted = times.slice(WARM_UP).toSorted((left, right) => left - right);
+  const counted = times.slice(warmUp).toSorted((left, right) => left - right);
   return { value: percentile(counted, 0.5), p99: percentile(counted, 0.99), ...used };
 }
 

@@ -8,7 +8,7 @@ export const side: Side<RabbitmqPlace> = {
   name: 'amqp-connection-manager',
   kind: 'peer',
   packages: ['amqp-connection-manager', 'amqplib'],
-  notes: { storm: 'requeued at once by hand: it has no retries' },
+  unequalIn: { storm: 'requeued at once by hand: it has no retries, so no delay' },
   publisher,
   consumer,
 };

@@ -1,8 +1,8 @@
-import type { Channel, ConsumeMessage } from 'amqplib';
+import type { Channel, ChannelModel, ConsumeMessage } from 'amqplib';
 import { decode, encode } from '../envelope.ts';
 import type { Consumer, Handle, Publisher, Setting, Side } from '../side.ts';
-import { propertiesOf } from './properties.ts';
-import type { RabbitmqPlace } from './rabbitmq.ts';
+import { type MessageProperties, propertiesOf } from './properties.ts';
+import { type RabbitmqPlace, waitingName } from './rabbitmq.ts';
 
 interface Taken {
   readonly message: ConsumeMessage;
@@ -14,7 +14,7 @@ export const side: Side<RabbitmqPlace> = {
   name: 'amqplib',
   kind: 'raw',
   packages: ['amqplib'],
-  notes: { storm: 'requeued at once, without a delay' },
+  notes: { storm: 'by hand: a copy in a queue of this one delay, then the acknowledgement of its source' },
   publisher,
   consumer,
 };
@@ -45,23 +45,27 @@ async function publisher({ descriptor, queue, sample }: Setting<RabbitmqPlace>):
   };
 }
 
-async function consumer({ descriptor, queue, concurrency }: Setting<RabbitmqPlace>, handle: Handle): Promise<Consumer> {
+async function consumer(setting: Setting<RabbitmqPlace>, handle: Handle): Promise<Consumer> {
   const { connect } = await import('amqplib');
-  const connection = await connect(descriptor.url, { noDelay: true });
+  const connection = await connect(setting.descriptor.url, { noDelay: true });
   const channel = await connection.createChannel();
-  await channel.prefetch(concurrency);
+  await channel.prefetch(setting.concurrency);
+  const retry = setting.measure === 'storm' ? await copies(connection, setting) : undefined;
   const taken = takenOf(channel);
   const onMessage = async (message: ConsumeMessage): Promise<void> => {
     const entry = taken.add(message);
     try {
       await handle(decode(message.content.toString()));
-      taken.done(entry);
-    } catch {
-      taken.forget(entry);
-      channel.nack(message, false, true);
+    } catch (error) {
+      if (retry === undefined) throw error;
+      await retry(message);
     }
+    taken.done(entry);
   };
-  const { consumerTag } = await channel.consume(queue, (message) => void (message !== null && onMessage(message)));
+  const { consumerTag } = await channel.consume(
+    setting.queue,
+    (message) => void (message !== null && onMessage(message)),
+  );
   return {
     close: async () => {
       await channel.cancel(consumerTag);
@@ -72,11 +76,45 @@ async function consumer({ descriptor, queue, concurrency }: Setting<RabbitmqPlac
   };
 }
 
+/** Puts a copy where it waits for its next attempt; resolves once it is stored. */
+async function copies(
+  connection: ChannelModel,
+  { queue, retryDelayMs }: Setting<RabbitmqPlace>,
+): Promise<(message: ConsumeMessage) => Promise<void>> {
+  const channel = await connection.createConfirmChannel();
+  const waiting = waitingName(queue);
+  await channel.assertQueue(waiting, {
+    durable: true,
+    arguments: {
+      'x-queue-type': 'quorum',
+      'x-message-ttl': retryDelayMs,
+      'x-dead-letter-exchange': '',
+      'x-dead-letter-routing-key': queue,
+      // Else what is due would be lost where its queue cannot take it.
+      'x-dead-letter-strategy': 'at-least-once',
+      'x-overflow': 'reject-publish',
+    },
+  });
+  return ({ content, properties }) =>
+    new Promise((resolve, reject) => {
+      const { contentType, messageId, type, headers } = properties as MessageProperties;
+      const copy = {
+        contentType,
+        messageId,
+        type,
+        persistent: true,
+        mandatory: true,
+        headers: { ...headers, attempt: 2 },
+      };
+      channel.publish('', waiting, content, copy, (error: Error | null) =>
+        error === null ? resolve() : reject(error),
+      );
+    });
+}
+
 interface TakenInOrder {
   readonly add: (message: ConsumeMessage) => Taken;
   readonly done: (entry: Taken) => void;
-  /** An acknowledgement of those behind it must not cover it. */
-  readonly forget: (entry: Taken) => void;
   readonly acknowledge: () => void;
 }
 
@@ -103,6 +141,5 @@ function takenOf(channel: Channel): TakenInOrder {
       if (!scheduled) setImmediate(acknowledge);
       scheduled = true;
     },
-    forget: (entry) => void taken.splice(taken.indexOf(entry), 1),
   };
 }

@@ -10,7 +10,7 @@ export const side: Side<RabbitmqPlace> = {
   name: '@golevelup/nestjs-rabbitmq',
   kind: 'peer',
   packages: ['@golevelup/nestjs-rabbitmq', '@nestjs/core', 'amqp-connection-manager', 'amqplib'],
-  notes: { storm: 'requeued at once: it has no delay' },
+  unequalIn: { storm: 'requeued at once: it has no delay' },
   async publisher(setting) {
     const { application, connection } = await open(setting);
     const { contentType, headers, type } = propertiesOf(setting.sample);

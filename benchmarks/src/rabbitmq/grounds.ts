@@ -6,7 +6,7 @@ import type { Sample } from '../envelope.ts';
 import { FIRST_SEQUENCE, orderMaker } from '../order.ts';
 import type { Grounds, RunningBroker } from '../side.ts';
 import { propertiesOf } from './properties.ts';
-import type { RabbitmqPlace } from './rabbitmq.ts';
+import { type RabbitmqPlace, waitingName } from './rabbitmq.ts';
 
 const DEADLINE_MS = 60_000;
 /** Filled without a confirmation in between. */
@@ -28,6 +28,7 @@ export async function grounds({ url }: RabbitmqPlace): Promise<Grounds> {
   const remove: Grounds['remove'] = async (queue) => {
     await channel.deleteQueue(queue);
     await channel.deleteQueue(`${queue}.dead`);
+    await channel.deleteQueue(waitingName(queue));
   };
   return {
     create,

@@ -18,8 +18,9 @@ export const side: Side<RabbitmqPlace> = {
     'awaited-4096': unconfirmed,
     'awaited-65536': unconfirmed,
     latency: unconfirmed,
+    storm: 'requeued at once: it has no delay',
   },
-  notes: { consume: 'its prefetch, else unlimited, set by a subclass', storm: 'requeued at once: it has no delay' },
+  notes: { consume: 'its prefetch, else unlimited, set by a subclass' },
   publisher,
   consumer,
 };

@@ -15,10 +15,8 @@ export const side: Side<RabbitmqPlace> = {
   name: '@nestjs/microservices',
   kind: 'peer',
   packages: ['@nestjs/microservices', '@nestjs/core', 'amqp-connection-manager', 'amqplib'],
-  notes: {
-    storm: 'requeued at once by hand: it has no retries',
-    consume: 'acknowledged by hand: noAck is its default',
-  },
+  notes: { consume: 'acknowledged by hand: noAck is its default' },
+  unequalIn: { storm: 'requeued at once by hand: it has no retries, so no delay' },
   publisher,
   consumer,
 };

@@ -7,6 +7,11 @@ export interface Properties {
   readonly type: string;
 }
 
+/** Of a message that was consumed; amqplib types them as any. */
+export interface MessageProperties extends Properties {
+  readonly messageId: string;
+}
+
 export function propertiesOf({ properties }: Sample): Properties {
   return properties as unknown as Properties;
 }

@@ -7,7 +7,7 @@ export const side: Side<RabbitmqPlace> = {
   name: 'rabbitmq-client',
   kind: 'peer',
   packages: ['rabbitmq-client'],
-  notes: { storm: 'requeued at once: it has no delay' },
+  unequalIn: { storm: 'requeued at once: it has no delay' },
   async publisher({ descriptor, queue, sample }) {
     const { Connection } = await import('rabbitmq-client');
     const connection = new Connection({ url: descriptor.url, noDelay: true });

@@ -5,6 +5,11 @@ export interface RabbitmqPlace {
   readonly url: string;
 }
 
+/** Where a side by hand keeps what failed until its next attempt. */
+export function waitingName(queue: string): string {
+  return `${queue}.waiting`;
+}
+
 // What only the process that compares needs is loaded there: it would count as memory of each side.
 export const broker: Broker<RabbitmqPlace> = {
   name: 'rabbitmq',

@@ -1,4 +1,3 @@
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import { decode, encode } from '../envelope.ts';
 import type { Consumer, Handle, Publisher, Setting, Side } from '../side.ts';
 import type { ServiceBusPlace } from './service-bus.ts';
@@ -8,7 +7,7 @@ export const side: Side<ServiceBusPlace> = {
   name: '@azure/service-bus',
   kind: 'raw',
   packages: ['@azure/service-bus'],
-  notes: { storm: 'abandoned: it comes again at once, without a delay' },
+  notes: { storm: 'by hand: a scheduled copy, then the completion of its source' },
   publisher,
   consumer,
 };
@@ -24,10 +23,10 @@ async function publisher({ descriptor, queue, sample }: Setting<ServiceBusPlace>
 }
 
 async function consumer(
-  { descriptor, queue, concurrency }: Setting<ServiceBusPlace>,
+  { descriptor, queue, concurrency, retryDelayMs }: Setting<ServiceBusPlace>,
   handle: Handle,
 ): Promise<Consumer> {
-  const { connect } = await import('./client.ts');
+  const [{ connect, copyOf }, { Batches }] = await Promise.all([import('./client.ts'), import('./batches.ts')]);
   const client = connect(descriptor.connectionString);
   const receiver = client.createReceiver(queue, {
     skipParsingBodyAsJson: true,
@@ -35,6 +34,7 @@ async function consumer(
     // No handler takes as long as a lock; each would have a timer.
     maxAutoLockRenewalDurationInMs: 0,
   });
+  const copies = new Batches(client.createSender(queue));
   const errors: Error[] = [];
   const subscription = receiver.subscribe(
     {
@@ -42,9 +42,7 @@ async function consumer(
         try {
           await handle(decode((message.body as Buffer).toString()));
         } catch {
-          // In a turn of its own: the client writes the first two of a turn as one, whatever their outcomes.
-          await nextTurn();
-          return receiver.abandonMessage(message);
+          await copies.send(copyOf(message, Date.now() + retryDelayMs));
         }
         await receiver.completeMessage(message);
       },

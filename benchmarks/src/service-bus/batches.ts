@@ -4,6 +4,8 @@ import type { ServiceBusMessage, ServiceBusSender } from '@azure/service-bus';
 const OPEN = 4;
 /** All that are open together are what a busy publisher has in flight. */
 const LARGEST = 64;
+/** Of a transfer's bodies: a standard namespace takes 256 KiB with all that is around them. */
+const MOST_BYTES = 200_000;
 
 interface Waiting {
   readonly message: ServiceBusMessage;
@@ -36,7 +38,17 @@ export class Batches {
   }
 
   #flush(): void {
-    while (this.#waiting.length > 0 && this.#open < OPEN) void this.#transfer(this.#waiting.splice(0, LARGEST));
+    while (this.#waiting.length > 0 && this.#open < OPEN) void this.#transfer(this.#waiting.splice(0, this.#fitting()));
+  }
+
+  /** How many of those that wait go together, one at least. */
+  #fitting(): number {
+    let bytes = 0;
+    const over = this.#waiting.findIndex(({ message }, index) => {
+      bytes += (message.body as Uint8Array).byteLength;
+      return index === LARGEST || (index > 0 && bytes > MOST_BYTES);
+    });
+    return over === -1 ? this.#waiting.length : over;
   }
 
   async #transfer(batch: readonly Waiting[]): Promise<void> {

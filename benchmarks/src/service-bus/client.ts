@@ -1,4 +1,4 @@
-import { ServiceBusClient, type ServiceBusMessage } from '@azure/service-bus';
+import { ServiceBusClient, type ServiceBusMessage, type ServiceBusReceivedMessage } from '@azure/service-bus';
 import type { Sample } from '../envelope.ts';
 
 /** Without Nagle, which the client has no option for: a send would take 40 ms. */
@@ -20,6 +20,23 @@ export function messageOf({ properties }: Sample, { id, body }: { id: string; bo
     ...(contentType === undefined ? {} : { contentType }),
     ...(subject === undefined ? {} : { subject }),
     ...(applicationProperties === undefined ? {} : { applicationProperties }),
+  };
+  return message;
+}
+
+/** The same message for its next attempt, at this time. */
+export function copyOf(
+  { body, messageId, sessionId, contentType, subject, applicationProperties }: ServiceBusReceivedMessage,
+  at: number,
+): ServiceBusMessage {
+  const message: ServiceBusMessage = {
+    body: body as Buffer,
+    applicationProperties: { ...applicationProperties, attempt: 2 },
+    scheduledEnqueueTimeUtc: new Date(at),
+    ...(messageId === undefined ? {} : { messageId }),
+    ...(sessionId === undefined ? {} : { sessionId }),
+    ...(contentType === undefined ? {} : { contentType }),
+    ...(subject === undefined ? {} : { subject }),
   };
   return message;
 }
