@@ -4,8 +4,9 @@ import { parseArgs } from 'node:util';
 import { printProgress } from '@waybill/integration';
 import { brokers } from './brokers.ts';
 import { compare } from './compare.ts';
-import { MEASURE_IDS, type MeasureId } from './measures.ts';
-import { describeSide, machine, mediansOf, type MeasureReport, type Report, tables } from './report.ts';
+import { judge } from './judge.ts';
+import { MEASURE_IDS } from './measures.ts';
+import { describeSide, machine, type Report, tables } from './report.ts';
 import type { Broker, Side } from './side.ts';
 
 const MOST_MESSAGES = 1_000_000;
@@ -51,7 +52,7 @@ async function measure(broker: Broker, choice: Choice): Promise<Report> {
     const measures = await compare({ ...choice, broker, running, grounds, sample, tell });
     await grounds.close();
     const { rounds, messages, sides } = choice;
-    return {
+    const run = {
       broker: broker.name,
       version: running.version,
       date: new Date().toISOString().slice(0, 10),
@@ -61,18 +62,12 @@ async function measure(broker: Broker, choice: Choice): Promise<Report> {
       messages,
       sides: sides.map(describeSide),
       measures,
-      floors: broker.floors(mediansOf(measures), (id) => peers(measures, sides, id)),
     };
+    return { ...run, floors: await judge(run) };
   } finally {
     process.off('SIGINT', stop).off('SIGTERM', stop);
     await running.stop();
   }
-}
-
-function peers(measures: readonly MeasureReport[], sides: readonly Side[], id: MeasureId): readonly string[] {
-  const results = measures.find((each) => each.id === id)?.results ?? [];
-  const equal = results.filter(({ unequal }) => unequal === undefined);
-  return equal.flatMap(({ side }) => (sides.find(({ name }) => name === side)?.kind === 'peer' ? [side] : []));
 }
 
 async function load(name = ''): Promise<Broker> {

@@ -2,7 +2,7 @@ import { runInChild } from './child.ts';
 import { encode, type Sample } from './envelope.ts';
 import { CONCURRENCY, MEASURES, type MeasureId, WARM_UP } from './measures.ts';
 import { FIRST_SEQUENCE, orderMaker } from './order.ts';
-import { mediansOf, type MeasureReport, sideResult } from './report.ts';
+import { type MeasureReport, resultOf, sideResult } from './report.ts';
 import { prefill, type Result } from './run-measure.ts';
 import type { Broker, Grounds, RunningBroker, Side } from './side.ts';
 
@@ -114,14 +114,13 @@ function* bodies(side: Side, sample: Sample, count: number): Iterable<{ readonly
 
 /** Half of what the slowest of equals can publish and consume at the same time, so that none of them falls behind. */
 function halfLoad({ sides }: Run, reports: readonly MeasureReport[]): number {
-  const median = mediansOf(reports);
   const equal = sides.filter(
     ({ unequal, unequalIn, absent }) => (unequal ?? unequalIn?.latency ?? absent?.latency) === undefined,
   );
   const rates = equal.flatMap(({ name }) => {
-    const publish = median('publish', name);
-    const consume = median('consume', name);
-    return publish === undefined || consume === undefined ? [] : [1 / (1 / publish + 1 / consume)];
+    const publish = resultOf(reports, 'publish', name);
+    const consume = resultOf(reports, 'consume', name);
+    return publish === undefined || consume === undefined ? [] : [1 / (1 / publish.median + 1 / consume.median)];
   });
   return rates.length === 0 ? RATE : Math.floor(Math.min(...rates) / 2);
 }

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { cpus, release, totalmem, type } from 'node:os';
 import type { MeasureId } from './measures.ts';
-import type { Floor, Medians, Side } from './side.ts';
+import type { Floor, Side } from './side.ts';
 import type { Result } from './run-measure.ts';
 
 export interface SideResult {
@@ -98,11 +98,17 @@ function rounded(value: number): number {
   return Number(value.toPrecision(3));
 }
 
-export function mediansOf(measures: readonly MeasureReport[]): Medians {
-  return (id, side, of = 'value') => {
-    const result = measures.find((each) => each.id === id)?.results.find((each) => each.side === side);
-    return of === 'value' ? result?.median : result?.[of];
-  };
+/**
+ * One side over another: the median of what each round gives. The sides of a round run one after the other, so that a slow
+ * minute of the machine is in both.
+ */
+export function ratioOf({ rounds }: Pick<SideResult, 'rounds'>, than: Pick<SideResult, 'rounds'>): number {
+  return Number(median(rounds.map((value, index) => value / (than.rounds[index] ?? Number.NaN))).toFixed(3));
+}
+
+/** A side in a measure; undefined where it was not measured. */
+export function resultOf(measures: readonly MeasureReport[], id: MeasureId, name: string): SideResult | undefined {
+  return measures.find((each) => each.id === id)?.results.find(({ side }) => side === name);
 }
 
 /** What a person reads at the end of a run: a table a measure, those that are not equal apart, and the floors. */

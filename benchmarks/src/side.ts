@@ -79,12 +79,15 @@ export interface Floor {
   readonly holds: boolean;
 }
 
-/** The median of a side in a measure; undefined where it was not measured. `of` takes another number than the first. */
-export type Medians = (
-  measure: MeasureId,
-  side: string,
-  of?: 'value' | 'cpuUs' | 'p99' | 'requests',
-) => number | undefined;
+/** What floors are judged by. All are undefined where something was not measured. */
+export interface Numbers {
+  /** Waybill over another side, as {@link ratioOf} has it. */
+  ratio(measure: MeasureId, than: string): number | undefined;
+  /** Waybill's HTTP requests for each message. */
+  requests(measure: MeasureId): number | undefined;
+  /** The names of those at equal guarantees. */
+  peers(measure: MeasureId): readonly string[];
+}
 
 /** Its module loads only what is small: every measured process loads it. The rest is imported by `start` and `grounds`. */
 export interface Broker<D = unknown> {
@@ -98,6 +101,6 @@ export interface Broker<D = unknown> {
   readonly warmUp?: number;
   start(progress: (line: string) => void): Promise<RunningBroker<D>>;
   grounds(descriptor: D): Promise<Grounds>;
-  /** Floors whose numbers are there. `peers` are the names of those at equal guarantees. */
-  floors(median: Medians, peers: (measure: MeasureId) => readonly string[]): readonly Floor[];
+  /** Floors whose numbers are there. */
+  floors(numbers: Numbers): readonly Floor[];
 }

@@ -10,8 +10,9 @@ the numbers of one run a broker, which lie beside it as JSON. How to run it your
 is in [benchmarks](../benchmarks/README.md).
 
 **Read the ratios, not the rates.** Broker and clients share one machine, and rates drift from run to run. All sides of a table ran in turns,
-each round in a process of its own; numbers are medians over the rounds, with the lowest and the highest behind them. CPU is the
-client's, for one message. A side that does not give the same guarantees is shown with the reason and not ranked.`;
+each round in a process of its own; numbers are medians over the rounds, with the lowest and the highest behind them. A ratio is the
+median of what each round gives, so that a slow minute of the machine is in both of its sides. CPU is the client's, for one message. A side
+that does not give the same guarantees is shown with the reason and not ranked.`;
 
 export function page(runs) {
   return `${['# Performance', INTRODUCTION, ...runs.flatMap(sectionOf)].join('\n\n')}\n`;
@@ -45,7 +46,7 @@ function measureSection({ title, unit, bytes, better, results, absent }, sides) 
   const row = (result) => [
     result.side === 'waybill' ? '**waybill**' : result.side,
     valueOf(result),
-    waybill === undefined || apart.includes(result) ? '' : String(rounded(result.median / waybill.median)),
+    waybill === undefined || apart.includes(result) ? '' : String(rounded(ratio(result, waybill))),
     `${number(result.cpuUs)} µs`,
     `${number(result.rssMiB)} MiB`,
     noteOf(result, sides),
@@ -68,6 +69,15 @@ export function ranked({ better, results }) {
     equal: sorted.filter(({ unequal }) => unequal === undefined),
     apart: sorted.filter(({ unequal }) => unequal !== undefined),
   };
+}
+
+/** As the floors have it: the median of what each round gives. */
+function ratio(result, than) {
+  const ratios = result.rounds
+    .map((value, round) => value / than.rounds[round])
+    .toSorted((left, right) => left - right);
+  const middle = ratios.length / 2;
+  return (ratios[Math.floor(middle)] + ratios[Math.ceil(middle) - 1]) / 2;
 }
 
 function valueOf({ median, p99, rounds }) {

@@ -61,6 +61,13 @@ describe('the page of a run', () => {
     expect(text).toContain('`careless <fast>` is left out: it has no consumer.');
     expect(text).toContain('| publish at least 2 of raw | 1.11 | **missed** |');
   });
+
+  it('compares round by round, so that what slows both sides of a round is in neither ratio', () => {
+    const rounds = { waybill: [100, 50, 200], raw: [90, 40, 240] };
+    const sides = Object.entries(rounds).map(([side, each]) => ({ ...result(side, each[0]), rounds: each }));
+    const text = page([{ ...run, measures: [{ ...run.measures[0], results: sides }] }]).replaceAll(/ +\|/g, ' |');
+    expect(text).toContain('| raw | 90 (40–240) | 0.9 | 20 µs | 80 MiB | |');
+  });
 });
 
 describe('the chart of a run', () => {

@@ -33,16 +33,15 @@ export const broker: Broker<KafkaPlace> = {
   },
   start: async (progress) => (await import('./grounds.ts')).start(progress),
   grounds: async (place) => (await import('./grounds.ts')).grounds(place),
-  floors: (median, peers) =>
-    [
-      atLeast(0.8, { measure: 'publish', than: 'kafkajs', median }),
-      atLeast(4, { measure: 'publish', than: 'kafkajs eachMessage', median }),
-      ...peers('publish').map((than) => atLeast(1, { measure: 'publish', than, median })),
-      ...(['awaited-256', 'awaited-4096', 'awaited-65536'] as const).map((measure) =>
-        atMost(1.2, { measure, than: 'kafkajs', median }),
-      ),
-      atLeast(0.7, { measure: 'consume', than: 'kafkajs', median }),
-      atLeast(20, { measure: 'consume', than: 'kafkajs commitOffsets', median }),
-      ...peers('consume').map((than) => atLeast(1, { measure: 'consume', than, median })),
-    ].filter((floor) => floor !== undefined),
+  floors: (numbers) => [
+    ...atLeast(numbers, 0.8, { measure: 'publish', than: 'kafkajs' }),
+    ...atLeast(numbers, 4, { measure: 'publish', than: 'kafkajs eachMessage' }),
+    ...numbers.peers('publish').flatMap((than) => atLeast(numbers, 1, { measure: 'publish', than })),
+    ...(['awaited-256', 'awaited-4096', 'awaited-65536'] as const).flatMap((measure) =>
+      atMost(numbers, 1.2, { measure, than: 'kafkajs' }),
+    ),
+    ...atLeast(numbers, 0.7, { measure: 'consume', than: 'kafkajs' }),
+    ...atLeast(numbers, 20, { measure: 'consume', than: 'kafkajs commitOffsets' }),
+    ...numbers.peers('consume').flatMap((than) => atLeast(numbers, 1, { measure: 'consume', than })),
+  ],
 };

@@ -14,6 +14,8 @@ export function waitingName(queue: string): string {
 export const broker: Broker<RabbitmqPlace> = {
   name: 'rabbitmq',
   title: 'RabbitMQ',
+  // What one pause costs would be a good part of fewer.
+  messages: 20_000,
   warmUp: 10_000,
   sides: {
     amqplib: () => import('./amqplib.ts'),
@@ -27,12 +29,11 @@ export const broker: Broker<RabbitmqPlace> = {
   },
   start: async (progress) => (await import('./grounds.ts')).start(progress),
   grounds: async (place) => (await import('./grounds.ts')).grounds(place),
-  floors: (median, peers) =>
-    [
-      atLeast(0.9, { measure: 'publish', than: 'amqplib', median }),
-      atLeast(0.85, { measure: 'consume', than: 'amqplib', median }),
-      ...peers('publish').map((than) => atLeast(1, { measure: 'publish', than, median })),
-      ...peers('consume').map((than) => atLeast(1.2, { measure: 'consume', than, median })),
-      atMost(1.3, { measure: 'awaited-4096', than: 'amqplib', median }),
-    ].filter((floor) => floor !== undefined),
+  floors: (numbers) => [
+    ...atLeast(numbers, 0.9, { measure: 'publish', than: 'amqplib' }),
+    ...atLeast(numbers, 0.85, { measure: 'consume', than: 'amqplib' }),
+    ...numbers.peers('publish').flatMap((than) => atLeast(numbers, 1, { measure: 'publish', than })),
+    ...numbers.peers('consume').flatMap((than) => atLeast(numbers, 1.2, { measure: 'consume', than })),
+    ...atMost(numbers, 1.3, { measure: 'awaited-4096', than: 'amqplib' }),
+  ],
 };

@@ -19,9 +19,8 @@ export const broker: Broker<ServiceBusPlace> = {
   },
   start: async (progress) => (await import('./grounds.ts')).start(progress),
   grounds: async (place) => (await import('./grounds.ts')).grounds(place),
-  floors: (median) =>
-    [
-      atLeast(0.9, { measure: 'publish', than: '@azure/service-bus', median }),
-      atLeast(0.9, { measure: 'consume', than: '@azure/service-bus', median }),
-    ].filter((floor) => floor !== undefined),
+  floors: (numbers) => [
+    ...atLeast(numbers, 0.9, { measure: 'publish', than: '@azure/service-bus' }),
+    ...atLeast(numbers, 0.9, { measure: 'consume', than: '@azure/service-bus' }),
+  ],
 };

@@ -1,6 +1,6 @@
 import { atLeast } from '../floors.ts';
 import type { MeasureId } from '../measures.ts';
-import type { Broker, Floor, Medians } from '../side.ts';
+import type { Broker, Floor, Numbers } from '../side.ts';
 
 export interface SqsPlace {
   /** Through a proxy that makes each request 10 ms longer, as a service in the same region is. */
@@ -30,22 +30,21 @@ export const broker: Broker<SqsPlace> = {
   },
   start: async (progress) => (await import('./grounds.ts')).start(progress),
   grounds: async (place) => (await import('./grounds.ts')).grounds(place),
-  floors: (median, peers) =>
-    [
-      atLeast(0.95, { measure: 'publish', than: '@aws-sdk/client-sqs', median }),
-      ...peers('publish').map((than) => atLeast(1, { measure: 'publish', than, median })),
-      fewRequests('publish', median),
-      atLeast(0.95, { measure: 'consume', than: '@aws-sdk/client-sqs', median }),
-      atLeast(1.8, { measure: 'consume', than: 'sqs-consumer x4', median }),
-      ...peers('consume').map((than) => atLeast(1, { measure: 'consume', than, median })),
-      fewRequests('consume', median),
-    ].filter((floor) => floor !== undefined),
+  floors: (numbers) => [
+    ...atLeast(numbers, 0.95, { measure: 'publish', than: '@aws-sdk/client-sqs' }),
+    ...numbers.peers('publish').flatMap((than) => atLeast(numbers, 1, { measure: 'publish', than })),
+    ...fewRequests(numbers, 'publish'),
+    ...atLeast(numbers, 0.95, { measure: 'consume', than: '@aws-sdk/client-sqs' }),
+    ...atLeast(numbers, 1.8, { measure: 'consume', than: 'sqs-consumer x4' }),
+    ...numbers.peers('consume').flatMap((than) => atLeast(numbers, 1, { measure: 'consume', than })),
+    ...fewRequests(numbers, 'consume'),
+  ],
 };
 
 /** What is paid for. */
-function fewRequests(measure: MeasureId, median: Medians): Floor | undefined {
-  const measured = median(measure, 'waybill', 'requests');
-  if (measured === undefined) return undefined;
+function fewRequests(numbers: Numbers, measure: MeasureId): readonly Floor[] {
+  const measured = numbers.requests(measure);
+  if (measured === undefined) return [];
   const text = `${measure}: at most ${MOST_REQUESTS} requests a message`;
-  return { text, measured, floor: MOST_REQUESTS, holds: measured <= MOST_REQUESTS };
+  return [{ text, measured, floor: MOST_REQUESTS, holds: measured <= MOST_REQUESTS }];
 }
