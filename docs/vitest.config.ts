@@ -4,7 +4,8 @@ export default defineConfig({
   test: {
     name: 'docs',
     include: ['test/**/*.test.ts'],
-    // Each test runs the built demo as a process of its own.
+    // They wait for processes and brokers: each test runs the built demo as a process of its own.
+    maxWorkers: 3,
     testTimeout: 180_000,
   },
 });
