@@ -19,7 +19,8 @@ const reports = join(root, '.cache', 'conformance');
  */
 export async function runConformance(subjects, { quick = false, only = [], live = false, again = false } = {}) {
   const idsFor = typeof only === 'function' ? only : () => only;
-  const waiting = [...subjects];
+  // One that takes longest would run alone at the end.
+  const waiting = subjects.toSorted((left, right) => Number(right.isLong ?? false) - Number(left.isLong ?? false));
   const done = [];
   const next = async () => {
     for (let subject = waiting.shift(); subject !== undefined; subject = waiting.shift()) {

@@ -31,7 +31,7 @@ const SQS = [
 /**
  * `harness`: the module to test, as built. `driver`: its row in docs/capabilities.json; `sources`: a change of these
  * concerns it; `real`: it needs a broker beside this process, which `setting` gives by URL. `capabilities` needs none.
- * `isVariant`: for the quick set only, and not on record; `onlyFull`: the reverse.
+ * `isVariant`: for the quick set only, and not on record; `onlyFull`: the reverse. `isLong`: begins before the others.
  */
 export const SUBJECTS = [
   {
@@ -105,6 +105,7 @@ export const SUBJECTS = [
     harness: 'integration/dist/conformance/sqs.js',
     sources: SQS,
     real: true,
+    isLong: true,
     setting: 'WAYBILL_SQS_REGION',
     capabilities: async () => (await built('packages/sqs/dist/index.js')).sqs().capabilities,
   },

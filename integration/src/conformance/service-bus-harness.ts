@@ -116,8 +116,8 @@ function standinHarness(): Harness {
     version: () => Promise.resolve('stand-in'),
     faults: [...NETWORK, ...SERVER, ...ALWAYS],
     without: { refuseDeadLane: MOVES },
-    // Each has a process of its own for its broker.
-    parallel: 2,
+    // Each has a process of its own for its broker, and waits more than it computes.
+    parallel: 4,
     isolated: true,
     depthWithinMs: 30_000,
     open: async () => {
