@@ -117,7 +117,7 @@ function standinHarness(): Harness {
     faults: [...NETWORK, ...SERVER, ...ALWAYS],
     without: { refuseDeadLane: MOVES },
     // Each has a process of its own for its broker, and waits more than it computes.
-    parallel: 4,
+    parallel: 3,
     isolated: true,
     depthWithinMs: 30_000,
     open: async () => {
